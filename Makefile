@@ -1,0 +1,52 @@
+# Every target sets up what it needs: a virtual environment of its own in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOS := $(wildcard protos/cio/sidecar/v1/*.proto)
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format protos conformance coverage clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+run: $(VENV)/ready ## Run the sidecar against a fake Customer.io and play sample events (ARGS=--once ends)
+	$(BIN)/cio-sidecar dev $(ARGS)
+
+test: $(VENV)/ready ## Run every test (ARGS is passed to pytest)
+	$(BIN)/pytest $(ARGS)
+
+conformance: $(VENV)/ready ## Run the conformance suite against this sidecar (ARGS is passed on)
+	$(BIN)/cio-conformance run $(ARGS)
+
+coverage: $(VENV)/ready ## Check that every mapping row has a positive and a negative case
+	$(BIN)/cio-conformance coverage
+
+lint: $(VENV)/ready ## Check format, style, types, imports and protos
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd protos && ../$(BIN)/buf lint
+
+format: $(VENV)/ready ## Format the code and sort its imports
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(VENV)/ready ## Generate the Python code of protos/ into server/generated
+	$(BIN)/python -m grpc_tools.protoc -Iprotos \
+	  --python_out=server/generated --pyi_out=server/generated \
+	  --grpc_python_out=server/generated \
+	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --mypy_grpc_out=quiet:server/generated \
+	  $(PROTOS)
+
+clean: ## Remove the virtual environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "cio-sidecar needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
