@@ -1,0 +1,161 @@
+"""The named transforms of mapping tables: what a row's ``apply`` may list.
+
+Each takes a value and returns a value, or a NoValue. None is JSON's null.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+
+class NoValue:
+    """Stands for the absence of a value. With ``why`` set, the caller is warned."""
+
+    __slots__ = ("why",)
+
+    def __init__(self, why: str | None = None) -> None:
+        self.why = why
+
+
+ABSENT: Final = NoValue()
+"""No value, and nothing to say about it."""
+
+Transform = Callable[[Any], Any]
+
+EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
+_NUMBER: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?")
+_JSON_TYPES: Final = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+}
+_EXACT_INTEGERS: Final = 2.0**53
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND: Final = timedelta(seconds=1)
+_NOT_A_TIME: Final = "expected an ISO 8601 date-time or Unix seconds, got "
+_EARLIEST: Final = -62_135_596_800
+_LATEST: Final = 253_402_300_799
+
+
+def json_type(value: object) -> str:
+    """The JSON name of a value's type, with its article: "a list"."""
+    if isinstance(value, float) and not value.is_integer():
+        return "a fraction"
+    return _JSON_TYPES.get(type(value), "something that is not JSON")
+
+
+def identifier(value: Any) -> Any:
+    """Text that identifies. A whole number becomes its digits; null and blank text are absent."""
+    if value.__class__ is str:
+        return value if value and not value.isspace() else ABSENT
+    if value.__class__ is int:
+        return str(value)
+    if value is None:
+        return ABSENT
+    if value.__class__ is float and value.is_integer() and abs(value) <= _EXACT_INTEGERS:
+        return str(int(value))
+    return NoValue(f"expected text or a whole number, got {json_type(value)}; ignored")
+
+
+def email_address(value: Any) -> Any:
+    """An email address, trimmed. Anything that does not look like one is absent."""
+    if value.__class__ is not str:
+        return ABSENT
+    trimmed = value.strip()
+    return trimmed if EMAIL.fullmatch(trimmed) else ABSENT
+
+
+def text(value: Any) -> Any:
+    """Text, trimmed. Null and blank text are absent."""
+    if value.__class__ is str:
+        return value.strip() or ABSENT
+    if value is None:
+        return ABSENT
+    return NoValue(f"expected text, got {json_type(value)}; ignored")
+
+
+def object_(value: Any) -> Any:
+    """A JSON object. Null is absent."""
+    if value.__class__ is dict:
+        return value
+    if value is None:
+        return ABSENT
+    return NoValue(f"expected an object, got {json_type(value)}; ignored")
+
+
+def email_sha256(value: Any) -> Any:
+    """SHA-256 (hex) of an email address, trimmed and lower-cased.
+
+    What is 64 hex digits already is kept, lower-cased. Null stays null; blank text is absent.
+    """
+    if value is None:
+        return None
+    if value.__class__ is not str:
+        return NoValue(f"expected an email address, got {json_type(value)}; ignored")
+    normal = value.strip().lower()
+    if not normal:
+        return ABSENT
+    if _SHA256_HEX.fullmatch(normal):
+        return normal
+    return hashlib.sha256(normal.encode()).hexdigest()
+
+
+def unix_seconds(value: Any) -> Any:
+    """A moment in whole Unix seconds, floored. Null stays null; blank text is absent.
+
+    Takes ISO 8601 with any offset (none is UTC), or Unix seconds, milliseconds, microseconds or
+    nanoseconds as a number or digits, told apart by magnitude: below 1e11 seconds, below 1e14
+    milliseconds, below 1e17 microseconds, else nanoseconds.
+    """
+    if value.__class__ is str:
+        trimmed = value.strip()
+        if not trimmed:
+            return ABSENT
+        if _NUMBER.fullmatch(trimmed):
+            # Digits without a fraction stay exact: a double can't hold nanoseconds.
+            return _seconds(float(trimmed) if "." in trimmed else int(trimmed))
+        try:
+            moment = datetime.fromisoformat(trimmed)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            return (moment - _EPOCH) // _SECOND
+        except (ValueError, OverflowError):
+            return NoValue(_NOT_A_TIME + "other text; ignored")
+    if value is None:
+        return None
+    if value.__class__ is int or value.__class__ is float:
+        return _seconds(value)
+    return NoValue(f"{_NOT_A_TIME}{json_type(value)}; ignored")
+
+
+def _seconds(number: float) -> Any:
+    size = abs(number)
+    if size < 1e11:
+        seconds = number // 1
+    elif size < 1e14:
+        seconds = number // 1_000
+    elif size < 1e17:
+        seconds = number // 1_000_000
+    else:
+        seconds = number // 1_000_000_000
+    if not _EARLIEST <= seconds <= _LATEST:
+        return NoValue(_NOT_A_TIME + "a number outside the years 1 to 9999; ignored")
+    return int(seconds)
+
+
+TRANSFORMS: Final[dict[str, Transform]] = {
+    "email_address": email_address,
+    "email_sha256": email_sha256,
+    "identifier": identifier,
+    "object": object_,
+    "text": text,
+    "unix_seconds": unix_seconds,
+}
+"""Every transform by the name that tables use."""
