@@ -1,0 +1,1 @@
+"""Customer.io's Track API as data: operations, requests, limits, outcomes. PURE."""

@@ -1,0 +1,195 @@
+"""Operations: what Customer.io is asked to do, neutral of API version.
+
+An operation is kept in the form in which it is stored and joined into batches: the bytes of its v2
+item, and the two facts that its v1 form needs besides.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from cio_sidecar.customerio.limits import (
+    OPERATION_BYTES,
+    Problem,
+    check_anonymous_id,
+    check_attributes,
+    check_data,
+    check_person,
+    cut_name,
+)
+
+EVENT_ACTIONS: Final = ("event", "page", "screen")
+
+V1_ONLY: Final = 1
+"""Mark: only Track API v1 can carry the operation."""
+ANONYMOUS_ID_ADDED: Final = 2
+"""Mark: ``attributes.anonymous_id`` is the event's anonymous id, put there because v2 has no other
+place for it, and not a property of the caller's. In v1 it is a key of its own."""
+ATTRIBUTES_ADDED: Final = 4
+"""Mark: the event has no data; ``attributes`` is there for the anonymous id alone."""
+
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_NO_DATA: Final = ANONYMOUS_ID_ADDED | ATTRIBUTES_ADDED
+_CIO_ID: Final = re.compile(r"cio_[A-Za-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that Customer.io is asked to do."""
+
+    lane: str
+    """Whose operations are kept in order: the person, or the anonymous visitor."""
+    item: bytes
+    """The operation as an item of a v2 batch: compact JSON in UTF-8."""
+    marks: int = 0
+    """V1_ONLY, ANONYMOUS_ID_ADDED and ATTRIBUTES_ADDED, or'ed."""
+    anonymous_id: str | None = None
+    """The event's anonymous id where the item does not hold it: a property of that name stands in
+    its place. In v1 it is a key of its own."""
+
+
+@dataclass(slots=True)
+class Encoded:
+    """An encoding attempt: an operation, or problems; and what was changed on the way."""
+
+    operation: Operation | None
+    problems: list[Problem]
+    changes: list[Problem]
+    """What was changed: the key and what was done."""
+
+
+def identifiers(person: str) -> dict[str, str]:
+    """v2 identifiers of a person: ``cio_id`` (without its prefix), ``email`` or ``id`` by shape.
+
+    The server tells the same shapes apart in the path of a v1 request.
+    """
+    if person.startswith("cio_") and _CIO_ID.fullmatch(person):
+        return {"cio_id": person[4:]}
+    if "@" in person and _EMAIL.fullmatch(person):
+        return {"email": person}
+    return {"id": person}
+
+
+def identify(person: str, attributes: dict[str, Any]) -> Encoded:
+    """Create or update a person (v2 person ``identify``; v1 ``PUT /api/v1/customers/{id}``)."""
+    problems = [*check_person("id", person), *check_attributes(attributes)]
+    anonymous_id = attributes.get("anonymous_id")
+    if anonymous_id.__class__ is str:
+        problems += check_anonymous_id(anonymous_id)
+    if problems:
+        return Encoded(None, problems, [])
+    item = orjson.dumps(
+        {
+            "type": "person",
+            "identifiers": identifiers(person),
+            "action": "identify",
+            "attributes": attributes,
+        }
+    )
+    return Encoded(Operation(f"p:{person}", item, _size_mark(item)), [], [])
+
+
+def event(fields: dict[str, Any]) -> Encoded:
+    """Record an event, page or screen view of a person or of an anonymous visitor.
+
+    ``fields`` are the keys of a Track API v1 event (``name``, ``id``, ``timestamp``, ``type``,
+    ``data``, ``anonymous_id``) and ``person``, the person's identifier. With neither person nor
+    anonymous id it must be an invite: ``data.recipient`` set; only v1 carries that.
+    """
+    person: str | None = fields.get("person")
+    anonymous_id: str | None = fields.get("anonymous_id")
+    data: dict[str, Any] | None = fields.get("data")
+    action = fields.get("type", "event")
+    problems = _wrong_types(fields)
+    if person is None and anonymous_id is None and not (action == "event" and _is_invite(data)):
+        problems.append(_NO_PERSON)
+    if problems:
+        return Encoded(None, problems, [])
+    name, cut = cut_name(fields["name"])
+    changes: list[Problem] = []
+    if cut:
+        changes.append(Problem("name", "TOO_LARGE", f"cut to 100 bytes: {cut:,} bytes too long"))
+    if person is not None:
+        problems += check_person("person", person)
+    if anonymous_id is not None:
+        problems += check_anonymous_id(anonymous_id)
+
+    item: dict[str, Any] = {"type": "person"}
+    marks = 0
+    displaced: str | None = None
+    attributes = data
+    if person is not None:
+        item["identifiers"] = identifiers(person)
+        lane = f"p:{person}"
+        if anonymous_id is not None:
+            if data is not None and "anonymous_id" in data:
+                kept = "the property anonymous_id is kept in its place where the v2 API is used"
+                changes.append(Problem("anonymous_id", "INVALID_VALUE", kept))
+                displaced = anonymous_id
+            else:
+                attributes = {**(data or {}), "anonymous_id": anonymous_id}
+                marks = ANONYMOUS_ID_ADDED if data is not None else _NO_DATA
+    elif anonymous_id is not None:
+        item["identifiers"] = {"anonymous_id": anonymous_id}
+        lane = f"a:{anonymous_id}"
+    else:
+        lane = f"e:{fields['id']}"
+    item["action"] = action
+    item["name"] = name
+    item["id"] = fields["id"]
+    item["timestamp"] = fields["timestamp"]
+    if attributes is not None:
+        item["attributes"] = attributes
+    encoded = orjson.dumps(item)
+    if data is not None and (too_large := check_data(data, encoded)):
+        problems.append(too_large)
+    if problems:
+        return Encoded(None, problems, changes)
+    marks |= V1_ONLY if "identifiers" not in item else _size_mark(encoded)
+    return Encoded(Operation(lane, encoded, marks, displaced), [], changes)
+
+
+def _wrong_types(fields: dict[str, Any]) -> list[Problem]:
+    """What a table made that the Track API has no place for. The built-in tables' transforms make
+    the right types; a user's own rows may not."""
+    problems: list[Problem] = []
+    for key, expected, word in _FIELD_TYPES:
+        value = fields.get(key)
+        if value is None:
+            if key in ("name", "id", "timestamp"):
+                what = f"Customer.io takes no event without a {key}"
+                problems.append(Problem(key, "REQUIRED", what))
+        elif value.__class__ is not expected:
+            what = f"expected {word}, got {value.__class__.__name__}: add a transform to the row"
+            problems.append(Problem(key, "WRONG_TYPE", what))
+    if fields.get("type", "event") not in EVENT_ACTIONS:
+        one_of = f"expected one of {', '.join(EVENT_ACTIONS)}"
+        problems.append(Problem("type", "INVALID_VALUE", one_of))
+    return problems
+
+
+_NO_PERSON: Final = Problem(
+    "person",
+    "NO_PERSON",
+    "the event belongs to nobody: give userId, an email address in traits or context.traits, or "
+    "anonymousId",
+)
+_FIELD_TYPES: Final = (
+    ("name", str, "text"),
+    ("id", str, "text"),
+    ("timestamp", int, "whole Unix seconds"),
+    ("data", dict, "an object"),
+    ("anonymous_id", str, "text"),
+    ("person", str, "text"),
+)
+
+
+def _size_mark(item: bytes) -> int:
+    return V1_ONLY if len(item) > OPERATION_BYTES else 0
+
+
+def _is_invite(data: dict[str, Any] | None) -> bool:
+    recipient = data.get("recipient") if data else None
+    return recipient.__class__ is str and not recipient.isspace() and bool(recipient)

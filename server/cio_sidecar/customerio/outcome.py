@@ -1,0 +1,119 @@
+"""What an answer of the Track API means for what was sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+
+
+class Outcome(Enum):
+    """What becomes of a request, or of one operation of it."""
+
+    DELIVERED = "delivered"
+    PARTIAL = "partial"
+    """Some operations of a batch were refused, the others delivered (207)."""
+    RETRY = "retry"
+    REFUSED = "refused"
+    PAUSE = "pause"
+    """The credentials were refused: nothing can be delivered until they are mended."""
+
+
+_OUTCOMES: Final = {
+    200: Outcome.DELIVERED,
+    207: Outcome.PARTIAL,
+    400: Outcome.REFUSED,
+    401: Outcome.PAUSE,
+    403: Outcome.PAUSE,
+    404: Outcome.REFUSED,
+    413: Outcome.REFUSED,
+    422: Outcome.REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, as far as delivery needs it."""
+
+    status: int
+    body: bytes = b""
+    retry_after: str | None = None
+    """The ``Retry-After`` header as it came."""
+
+
+def classify(status: int) -> Outcome:
+    """The outcome of a status. One that the API does not document is tried again, so that nothing
+    is lost by a proxy's or a mistaken base URL's answer."""
+    known = _OUTCOMES.get(status)
+    if known is not None:
+        return known
+    return Outcome.DELIVERED if 200 <= status < 300 else Outcome.RETRY
+
+
+def refusals(answer: Answer, count: int) -> Mapping[int, str] | None:
+    """The refused items of a 207: index in the batch → reason. None if the body doesn't say.
+
+    ``count`` is the number of items of the batch; an index outside it means that the answer can't
+    be trusted, and is None as well.
+    """
+    errors = _errors(answer.body)
+    if not errors:
+        return None
+    reasons: dict[int, str] = {}
+    for error in errors:
+        index = error.get("batch_index") if isinstance(error, dict) else None
+        if type(index) is not int or not 0 <= index < count:
+            return None
+        reasons[index] = f"{reasons[index]}; {_text(error)}" if index in reasons else _text(error)
+    return reasons
+
+
+def reason(answer: Answer) -> str:
+    """Why a request was refused, in the server's words where it gave any, at most 1,000 characters.
+
+    Reads v1's ``{"meta": {"errors": [...]}}`` and ``{"meta": {"error": ...}}`` and v2's
+    ``{"errors": [{"reason", "field", "message"}]}``.
+    """
+    words = "; ".join(_text(error) for error in _errors(answer.body))
+    return f"HTTP {answer.status}{': ' if words else ''}{words}"[:1000]
+
+
+def retry_after_seconds(answer: Answer, now: float) -> float | None:
+    """The ``Retry-After`` of an answer as seconds from ``now`` (Unix seconds), never negative.
+
+    Takes both forms, seconds and an HTTP date. None if there is none that can be read.
+    """
+    value = (answer.retry_after or "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        moment: datetime = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - now)
+
+
+def _errors(body: bytes) -> list[Any]:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return []
+    if not isinstance(parsed, dict):
+        return []
+    meta = parsed.get("meta")
+    if isinstance(meta, dict):
+        single = meta.get("error")
+        parsed = {"errors": [single] if single is not None else meta.get("errors")}
+    errors = parsed.get("errors")
+    return errors if isinstance(errors, list) else []
+
+
+def _text(error: Any) -> str:
+    if not isinstance(error, dict):
+        return str(error)
+    field = error.get("field")
+    words = error.get("message") or error.get("reason") or "no reason given"
+    return f"{field}: {words}" if field else str(words)
