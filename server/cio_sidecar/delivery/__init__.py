@@ -1,0 +1,1 @@
+"""Delivery: the queue, the policy of who is sent when, and the sending itself."""

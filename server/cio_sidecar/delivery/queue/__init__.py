@@ -1,0 +1,1 @@
+"""The queue: where accepted events are safe until they are settled."""

@@ -1,0 +1,99 @@
+"""What a queue holds: entries going in, leases coming out, burials ending in dead letters."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final, NamedTuple
+
+from cio_sidecar.customerio.operation import Operation
+
+_HEAD: Final = Struct(">BIH")
+"""Before each operation: its marks, and the lengths in bytes of its item and anonymous id."""
+
+
+class QueueError(Exception):
+    """The queue can't do what was asked; nothing was changed. ``str()`` says why and what to do."""
+
+
+class QueueFull(QueueError):  # noqa: N818 (named for the condition, as in asyncio)
+    """The queue has reached its limit; try again when events have been delivered."""
+
+
+class Entry(NamedTuple):
+    """An event to be stored."""
+
+    message_id: str
+    remember: bool
+    """Whether a repeat of the message_id is to be told; not for an id that the sidecar made."""
+    lane: str
+    event: bytes
+    """Canonical JSON."""
+    operations: bytes
+    """As pack() makes them."""
+
+
+@dataclass(slots=True, eq=False)
+class Leased:
+    """An event taken out for delivery. It is on disk until it is settled."""
+
+    seq: int
+    """Its place in the queue; ascending."""
+    lane: str
+    operations: tuple[Operation, ...]
+    attempts: int = 0
+    """How often its delivery was tried since it was leased."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burial:
+    """The end of an event that Customer.io refused for good: a dead letter."""
+
+    seq: int
+    reason: str
+    status: int
+    attempts: int
+    method: str
+    path: str
+    request: bytes
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What the queue holds."""
+
+    waiting: int
+    """Events that are not settled, those in flight included."""
+    dead_letters: int
+    bytes: int
+    """Bytes of its file in use, dead letters included."""
+
+
+def pack(operations: Iterable[Operation]) -> bytes:
+    """Operations as one blob; their items stay readable bytes within it."""
+    parts: list[bytes] = []
+    for operation in operations:
+        anonymous_id = operation.anonymous_id.encode() if operation.anonymous_id else b""
+        parts.append(_HEAD.pack(operation.marks, len(operation.item), len(anonymous_id)))
+        parts.append(operation.item)
+        parts.append(anonymous_id)
+    return b"".join(parts)
+
+
+def unpack(lane: str, blob: bytes) -> tuple[Operation, ...]:
+    """The operations that pack() was given. Raises ValueError for anything else."""
+    operations = []
+    at = 0
+    while at < len(blob):
+        if at + _HEAD.size > len(blob):
+            raise ValueError("a stored operation is cut short")
+        marks, item_length, id_length = _HEAD.unpack_from(blob, at)
+        at += _HEAD.size
+        middle = at + item_length
+        end = middle + id_length
+        if end > len(blob):
+            raise ValueError("a stored operation is cut short")
+        anonymous_id = blob[middle:end].decode() if id_length else None
+        operations.append(Operation(lane, blob[at:middle], marks, anonymous_id))
+        at = end
+    return tuple(operations)

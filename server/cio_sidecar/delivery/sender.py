@@ -1,0 +1,111 @@
+"""Sends requests to the Track API with aiohttp."""
+
+import asyncio
+from base64 import b64encode
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+from yarl import URL
+
+from cio_sidecar.customerio.outcome import Answer
+from cio_sidecar.customerio.request import Request
+from cio_sidecar.customerio.track_v1 import REGION_PATH
+
+ANSWER_BYTES: Final = 1024 * 1024
+"""How much of an answer is read."""
+
+
+class Unreachable(Exception):  # noqa: N818 (named for the condition)
+    """No answer came. ``str()`` says why; it names the host, never a path or credentials."""
+
+
+class Sender:
+    """A pool of kept-alive connections to one Customer.io workspace."""
+
+    def __init__(
+        self,
+        base_url: str,
+        site_id: str,
+        api_key: str,
+        *,
+        connections: int,
+        timeout_seconds: float,
+        user_agent: str,
+    ) -> None:
+        """Open no connection yet. Must be called on the running event loop.
+
+        ``timeout_seconds`` bounds a request from its start to the end of the answer.
+        """
+        self.base_url = base_url.rstrip("/")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30),
+            headers={
+                "Authorization": _basic_auth(site_id, api_key),
+                "Content-Type": "application/json",
+                "User-Agent": user_agent,
+            },
+            timeout=aiohttp.ClientTimeout(
+                total=timeout_seconds, sock_connect=min(10, timeout_seconds)
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def send(self, request: Request) -> Answer:
+        """Send a request and read its answer. Raises Unreachable.
+
+        A connection that the server closed while it lay idle is normal: the request is sent once
+        more at once, on a new one.
+        """
+        try:
+            return await self._send(request)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
+            pass
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(error) from None
+        try:
+            return await self._send(request)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(error) from None
+
+    async def region(self) -> Answer:
+        """Ask which region the credentials belong to (``GET /api/v1/accounts/region``)."""
+        return await self.send(Request("GET", REGION_PATH, b""))
+
+    async def _send(self, request: Request) -> Answer:
+        url = URL(self.base_url + request.path, encoded=True)
+        async with self._session.request(
+            request.method, url, data=request.body or None, allow_redirects=False
+        ) as response:
+            body = await response.content.read(ANSWER_BYTES)
+            while not response.content.at_eof() and len(body) < ANSWER_BYTES:
+                body += await response.content.read(ANSWER_BYTES - len(body))
+            return Answer(response.status, body, response.headers.get("Retry-After"))
+
+    def _unreachable(self, error: BaseException) -> Unreachable:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            why = "its TLS certificate is not trusted"
+        elif isinstance(error, aiohttp.ClientConnectorDNSError):
+            why = "its name is not known to DNS"
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            why = error.os_error.strerror or "the connection was refused"
+        elif isinstance(error, asyncio.TimeoutError):
+            why = "no answer within the timeout"
+        else:
+            why = f"the connection broke ({type(error).__name__})"
+        return Unreachable(f"{self.base_url} can't be reached: {why}")
+
+
+def _basic_auth(user: str, password: str) -> str:
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
