@@ -1,0 +1,191 @@
+"""Between the gRPC message Event and an event's canonical form, the Segment spec's JSON object."""
+
+import json
+import math
+from typing import Any, Final
+
+import orjson
+from cio.sidecar.v1 import event_pb2
+from google.protobuf import struct_pb2
+
+from cio_sidecar.mapping.errors import Violation
+from cio_sidecar.mapping.event import EVENT_TYPES, Event
+from cio_sidecar.mapping.transforms import json_type
+
+_EXACT_INTEGERS: Final = 2.0**53
+
+_TEXT_FIELDS: Final = (
+    ("message_id", "messageId"),
+    ("timestamp", "timestamp"),
+    ("original_timestamp", "originalTimestamp"),
+    ("user_id", "userId"),
+    ("anonymous_id", "anonymousId"),
+)
+_CALL_FIELDS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "identify": (),
+    "track": (("event", "event"),),
+    "page": (("name", "name"), ("category", "category")),
+    "screen": (("name", "name"), ("category", "category")),
+    "group": (("group_id", "groupId"),),
+    "alias": (("previous_id", "previousId"),),
+}
+_CALL_OBJECTS: Final[dict[str, str]] = {
+    "identify": "traits",
+    "track": "properties",
+    "page": "properties",
+    "screen": "properties",
+    "group": "traits",
+    "alias": "",
+}
+
+
+def to_event(message: event_pb2.Event) -> tuple[Event, list[Violation]]:
+    """The canonical form of a message, and what is wrong with its objects.
+
+    An empty text field is an absent one. Whole doubles of a Struct become integers.
+    """
+    call = message.WhichOneof("call")
+    if call is None:
+        return {"messageId": message.message_id}, [
+            Violation("type", "UNKNOWN_TYPE", f"set one of the calls {', '.join(EVENT_TYPES)}")
+        ]
+    violations: list[Violation] = []
+    event: Event = {"type": call}
+    for field, name in _TEXT_FIELDS:
+        if text := getattr(message, field):
+            event[name] = text
+    body = getattr(message, call)
+    for field, name in _CALL_FIELDS[call]:
+        if text := getattr(body, field):
+            event[name] = text
+    objects = _CALL_OBJECTS[call]
+    if objects and body.HasField(objects):
+        _set_object(event, objects, getattr(body, objects), violations)
+    if message.HasField("context"):
+        _set_object(event, "context", message.context, violations)
+    return event, violations
+
+
+class NotSendable(Exception):  # noqa: N818 (named for the condition)
+    """An event that the message has no place for; ``violation`` says which field, and why."""
+
+    def __init__(self, field: str, reason: str, description: str) -> None:
+        super().__init__(f"{field}: {description}")
+        self.violation = Violation(field, reason, description)
+
+
+def from_event(event: Event) -> event_pb2.Event:
+    """The message of an event, its objects as JSON bytes: what a Python caller sends.
+
+    An object goes over as it is, mistakes included, so that the sidecar can name them. Raises
+    NotSendable where the message has no place for something: an unknown type, or a value of a kind
+    that a text field can't hold.
+    """
+    call = event.get("type")
+    if call not in EVENT_TYPES:
+        one_of = f"expected one of {', '.join(EVENT_TYPES)}"
+        raise NotSendable("type", "UNKNOWN_TYPE", f"{one_of}, got {str(call)[:40]!r}")
+    message = event_pb2.Event()
+    body = getattr(message, call)
+    body.SetInParent()
+    for target, fields in ((message, _TEXT_FIELDS), (body, _CALL_FIELDS[call])):
+        for field, name in fields:
+            value = event.get(name)
+            if value is not None:
+                setattr(target, field, _text(name, value))
+    objects = _CALL_OBJECTS[call]
+    for holder, name in ((message, "context"), (body, objects)):
+        value = event.get(name) if name else None
+        if value is not None:
+            _fill_object(getattr(holder, name), value)
+    for name in ("properties", "traits"):
+        if name != objects and event.get(name) is not None:
+            what = f"a {call} event has none: put them into {objects or 'another event'}"
+            raise NotSendable(name, "WRONG_TYPE", what)
+    return message
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(int(value)) if float(value).is_integer() else str(value)
+    raise NotSendable(name, "WRONG_TYPE", f"expected text or a number, got {json_type(value)}")
+
+
+def _fill_object(message: event_pb2.Object, value: Any) -> None:
+    try:
+        encoded = orjson.dumps(value)
+    except TypeError:
+        # Nests deeper than orjson can write; the sidecar will say so.
+        encoded = json.dumps(value, separators=(",", ":")).encode()
+    if b"null" in encoded and _holds_nonfinite(value):
+        # JSON has no NaN: orjson wrote null. A Struct carries it to the sidecar, which names it.
+        message.struct.update(value)
+    else:
+        message.json = encoded
+
+
+def _holds_nonfinite(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(map(_holds_nonfinite, value.values()))
+    return isinstance(value, list) and any(map(_holds_nonfinite, value))
+
+
+def _set_object(
+    event: Event, name: str, message: event_pb2.Object, violations: list[Violation]
+) -> None:
+    kind = message.WhichOneof("value")
+    if kind == "json":
+        try:
+            value = orjson.loads(message.json)
+        except orjson.JSONDecodeError as error:
+            violations.append(_invalid_json(name, message.json, error))
+            return
+        if value.__class__ is not dict:
+            violations.append(
+                Violation(name, "WRONG_TYPE", f"expected a JSON object, got {json_type(value)}")
+            )
+            return
+        event[name] = value
+    elif kind == "struct":
+        event[name] = _struct(message.struct, name, violations)
+
+
+def _struct(struct: struct_pb2.Struct, path: str, violations: list[Violation]) -> dict[str, Any]:
+    return {key: _value(value, f"{path}.{key}", violations) for key, value in struct.fields.items()}
+
+
+def _value(value: struct_pb2.Value, path: str, violations: list[Violation]) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "number_value":
+        number = value.number_value
+        if number.is_integer() and abs(number) <= _EXACT_INTEGERS:
+            return int(number)
+        if not math.isfinite(number):
+            what = f"JSON has no {number}: leave the key out, or send null or text"
+            violations.append(Violation(path, "INVALID_VALUE", what))
+        return number
+    if kind == "bool_value":
+        return value.bool_value
+    if kind == "struct_value":
+        return _struct(value.struct_value, path, violations)
+    if kind == "list_value":
+        return [
+            _value(item, f"{path}.{index}", violations)
+            for index, item in enumerate(value.list_value.values)
+        ]
+    return None
+
+
+def _invalid_json(name: str, raw: bytes, error: orjson.JSONDecodeError) -> Violation:
+    if not raw:
+        return Violation(name, "INVALID_JSON", "expected the bytes of a JSON object, got none")
+    if raw[error.pos : error.pos + 3] == b"NaN" or raw[error.pos :].lstrip(b"-")[:3] == b"Inf":
+        what = f"JSON has no NaN or Infinity (at byte {error.pos}): leave the key out"
+        return Violation(name, "INVALID_JSON", what)
+    return Violation(name, "INVALID_JSON", f"not valid JSON in UTF-8: {error.msg}"[:300])

@@ -1,0 +1,174 @@
+"""IngestService: Send, SendBatch and Stream."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import grpc
+from cio.sidecar.v1 import event_pb2, ingest_pb2
+
+from cio_sidecar.delivery.queue.entry import QueueError
+from cio_sidecar.mapping.errors import Violation
+from cio_sidecar.mapping.event import Event
+from cio_sidecar.renderer import Refused
+from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode, decode_events
+from cio_sidecar.rpc.event_message import to_event
+from cio_sidecar.rpc.intake import Intake, Receipt, Status
+from cio_sidecar.rpc.status import (
+    abort_invalid,
+    abort_queue,
+    violation_messages,
+    warning_messages,
+)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+SERVICE: Final = "cio.sidecar.v1.IngestService"
+
+STREAM_MESSAGES_AHEAD: Final = 64
+"""How many messages of a stream are read before the first of them is acked."""
+
+_STATUS: Final = {
+    Status.ACCEPTED: ingest_pb2.EVENT_STATUS_ACCEPTED,
+    Status.DUPLICATE: ingest_pb2.EVENT_STATUS_DUPLICATE,
+    Status.REFUSED: ingest_pb2.EVENT_STATUS_REFUSED,
+}
+
+
+class IngestService:
+    """The service's methods. Requests come as bytes, so that a bad one can be explained."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """The handler to add to a server."""
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "Send": grpc.unary_unary_rpc_method_handler(
+                    self.send, response_serializer=ingest_pb2.SendResponse.SerializeToString
+                ),
+                "SendBatch": grpc.unary_unary_rpc_method_handler(
+                    self.send_batch,
+                    response_serializer=ingest_pb2.SendBatchResponse.SerializeToString,
+                ),
+                "Stream": grpc.stream_stream_rpc_method_handler(
+                    self.stream, response_serializer=ingest_pb2.StreamResponse.SerializeToString
+                ),
+            },
+        )
+
+    async def send(self, data: bytes, context: Context) -> ingest_pb2.SendResponse:
+        """Accept one event."""
+        try:
+            request = decode(ingest_pb2.SendRequest, data)
+        except InvalidRequest as error:
+            await abort_invalid(context, "INVALID_REQUEST", error.violations)
+        if not request.HasField("event"):
+            await abort_invalid(context, "INVALID_REQUEST", [_required("event")])
+        (receipt,) = await self._accept([request.event], context)
+        if receipt.status is Status.REFUSED:
+            await abort_invalid(context, "EVENT_REFUSED", receipt.violations)
+        return ingest_pb2.SendResponse(result=_result(receipt))
+
+    async def send_batch(self, data: bytes, context: Context) -> ingest_pb2.SendBatchResponse:
+        """Accept many events."""
+        try:
+            _, events = decode_events(ingest_pb2.SendBatchRequest, data)
+        except InvalidRequest as error:
+            await abort_invalid(context, "INVALID_REQUEST", error.violations)
+        if not events:
+            await abort_invalid(context, "INVALID_REQUEST", [_required("events")])
+        receipts = await self._accept(events, context)
+        return ingest_pb2.SendBatchResponse(results=[_result(receipt) for receipt in receipts])
+
+    async def stream(
+        self, requests: AsyncIterator[bytes], context: Context
+    ) -> AsyncIterator[ingest_pb2.StreamResponse]:
+        """Accept messages while earlier ones are being written, and ack them in order."""
+        pending: asyncio.Queue[tuple[int, asyncio.Task[list[Receipt]]] | InvalidRequest | None]
+        pending = asyncio.Queue(STREAM_MESSAGES_AHEAD)
+        reader = asyncio.create_task(self._read_stream(requests, pending))
+        try:
+            while (item := await pending.get()) is not None:
+                if isinstance(item, InvalidRequest):
+                    await abort_invalid(context, "INVALID_REQUEST", item.violations)
+                sequence, accepting = item
+                try:
+                    receipts = await accepting
+                except QueueError as error:
+                    await abort_queue(context, error)
+                yield ingest_pb2.StreamResponse(
+                    sequence=sequence, results=_notable(sequence, receipts)
+                )
+            await reader
+        finally:
+            reader.cancel()
+
+    async def _read_stream(
+        self,
+        requests: AsyncIterator[bytes],
+        pending: "asyncio.Queue[tuple[int, asyncio.Task[list[Receipt]]] | InvalidRequest | None]",
+    ) -> None:
+        last = 0
+        async for data in requests:
+            try:
+                request, events = decode_events(ingest_pb2.StreamRequest, data)
+                if request.sequence <= last:
+                    raise InvalidRequest([_bad_sequence(request.sequence, last)])
+                if not events:
+                    raise InvalidRequest([_required("events")])
+            except InvalidRequest as error:
+                await pending.put(error)
+                return
+            last = request.sequence
+            # A task runs to its first wait at once, so messages reach the queue in their order.
+            accepting = asyncio.create_task(self._intake.accept(_events(events)))
+            await pending.put((last, accepting))
+        await pending.put(None)
+
+    async def _accept(
+        self, events: Sequence[event_pb2.Event | Undecodable], context: Context
+    ) -> list[Receipt]:
+        try:
+            return await self._intake.accept(_events(events))
+        except QueueError as error:
+            await abort_queue(context, error)
+
+
+def _events(messages: Sequence[event_pb2.Event | Undecodable]) -> list[Event | Refused]:
+    events: list[Event | Refused] = []
+    for message in messages:
+        if isinstance(message, Undecodable):
+            events.append(Refused("", message.violations))
+            continue
+        event, violations = to_event(message)
+        events.append(Refused(message.message_id, violations) if violations else event)
+    return events
+
+
+def _result(receipt: Receipt) -> ingest_pb2.EventResult:
+    result = ingest_pb2.EventResult(message_id=receipt.message_id, status=_STATUS[receipt.status])
+    if receipt.violations:
+        result.violations.extend(violation_messages(receipt.violations))
+    if receipt.warnings:
+        result.warnings.extend(warning_messages(receipt.warnings))
+    return result
+
+
+def _notable(sequence: int, receipts: list[Receipt]) -> list[ingest_pb2.StreamResult]:
+    return [
+        ingest_pb2.StreamResult(sequence=sequence, index=index, result=_result(receipt))
+        for index, receipt in enumerate(receipts)
+        if receipt.status is not Status.ACCEPTED or receipt.filled_in or receipt.warnings
+    ]
+
+
+def _required(field: str) -> Violation:
+    return Violation(field, "REQUIRED", "the request has none: give at least one event")
+
+
+def _bad_sequence(sequence: int, last: int) -> Violation:
+    what = f"expected a number greater than {last}, got {sequence}: count the messages from 1"
+    return Violation("sequence", "INVALID_VALUE", what)

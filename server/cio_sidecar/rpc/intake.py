@@ -1,0 +1,127 @@
+"""Takes events in: fills in what is missing, renders, stores, and says what became of each."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+
+from cio_sidecar.delivery.queue.entry import Entry, pack
+from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_sidecar.mapping.errors import FieldWarning, Violation
+from cio_sidecar.mapping.event import Event
+from cio_sidecar.renderer import Refused, Renderer
+
+
+class Status(Enum):
+    """What became of an event."""
+
+    ACCEPTED = "accepted"
+    """It is on disk."""
+    DUPLICATE = "duplicate"
+    """Its messageId was accepted before, within the dedup window."""
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What became of one event."""
+
+    message_id: str
+    status: Status
+    filled_in: bool = False
+    """Whether the sidecar made the message_id."""
+    violations: Sequence[Violation] = ()
+    warnings: Sequence[FieldWarning] = ()
+
+
+@dataclass(slots=True)
+class IntakeCounters:
+    """How many events came in since the start, by what became of them."""
+
+    by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
+    warned: int = 0
+
+
+class Intake:
+    """The one way in, whatever door an event comes through."""
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        queue: SqliteQueue,
+        *,
+        clock: Callable[[], float],
+        new_message_id: Callable[[], str],
+    ) -> None:
+        """``clock`` gives Unix seconds; ``new_message_id`` a fresh ULID."""
+        self.renderer = renderer
+        self.counters = IntakeCounters()
+        self._queue = queue
+        self._clock = clock
+        self.new_message_id = new_message_id
+
+    async def accept(self, events: Sequence[Event | Refused]) -> list[Receipt]:
+        """Accept the good events and name the bad; returns when the good ones are on disk.
+
+        An event that was refused while it was decoded keeps its place. The events belong to the
+        intake: it fills in ``messageId`` and ``receivedAt``. Raises QueueError; then none was
+        accepted.
+        """
+        received_at = iso_time(self._clock())
+        receipts: list[Receipt] = []
+        entries: list[Entry] = []
+        stored: list[Receipt] = []
+        for event in events:
+            if isinstance(event, Refused):
+                receipts.append(_refusal(event))
+                continue
+            filled_in = complete(event, received_at, self.new_message_id)
+            rendered = self.renderer.render(event)
+            if isinstance(rendered, Refused):
+                if filled_in:
+                    rendered = Refused("", rendered.violations)
+                receipts.append(_refusal(rendered))
+                continue
+            receipt = Receipt(
+                rendered.message_id, Status.ACCEPTED, filled_in, warnings=rendered.warnings
+            )
+            receipts.append(receipt)
+            stored.append(receipt)
+            entries.append(
+                Entry(
+                    rendered.message_id,
+                    not filled_in,
+                    rendered.operations[0].lane,
+                    rendered.event,
+                    pack(rendered.operations),
+                )
+            )
+        if entries:
+            fresh = await self._queue.put(entries)
+            for receipt, is_new in zip(stored, fresh, strict=True):
+                if not is_new:
+                    receipt.status = Status.DUPLICATE
+        for receipt in receipts:
+            self.counters.by_status[receipt.status] += 1
+            self.counters.warned += bool(receipt.warnings)
+        return receipts
+
+
+def complete(event: Event, received_at: str, new_message_id: Callable[[], str]) -> bool:
+    """Fill in ``receivedAt``, and ``messageId`` where there is none; says whether it did that."""
+    event.setdefault("receivedAt", received_at)
+    message_id = event.get("messageId")
+    if message_id is None or (message_id.__class__ is str and not message_id.strip()):
+        event["messageId"] = new_message_id()
+        return True
+    return False
+
+
+def iso_time(unix_seconds: float) -> str:
+    """A moment as ISO 8601 in UTC, with milliseconds."""
+    moment = datetime.fromtimestamp(unix_seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _refusal(refused: Refused) -> Receipt:
+    return Receipt(refused.message_id, Status.REFUSED, violations=refused.violations)

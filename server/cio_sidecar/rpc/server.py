@@ -1,0 +1,67 @@
+"""The gRPC server: the services, health checking and reflection."""
+
+from typing import Final
+
+import grpc
+from cio.sidecar.v1 import ingest_pb2, mapping_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from cio_sidecar.rpc.ingest import IngestService
+from cio_sidecar.rpc.mapping_service import MappingService
+
+MESSAGE_BYTES: Final = 16 * 1024 * 1024
+"""The largest message that a caller may send."""
+
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    # A second sidecar on the port must fail to start, not share it.
+    ("grpc.so_reuseport", 0),
+    # Callers may keep idle connections alive with pings, as often as every ten seconds.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class Server:
+    """A server that listens on one address."""
+
+    def __init__(self, ingest: IngestService, mapping: MappingService) -> None:
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers((ingest.handler(), mapping.handler()))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._names = [
+            service.full_name
+            for file in (ingest_pb2, mapping_pb2)
+            for service in file.DESCRIPTOR.services_by_name.values()
+        ]
+        reflection.enable_server_reflection(
+            (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+
+    async def start(self, listen: str) -> str:
+        """Listen on ``host:port`` or ``unix:PATH``; returns the address, with the port it got.
+
+        Raises OSError if the address can't be had.
+        """
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise OSError(f"can't listen on {listen}: the address is in use or not of this machine")
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        if listen.startswith("unix:"):
+            return listen
+        return f"{listen.rpartition(':')[0]}:{port}"
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Report NOT_SERVING, take no new call, and let those at hand end within the grace."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.stop(grace_seconds)
+
+    async def _set_health(self, status: int) -> None:
+        for name in ("", *self._names):
+            await self._health.set(name, status)
