@@ -1,0 +1,1 @@
+"""Wiring: settings, commands, logging, metrics, and the sidecar's life from start to stop."""

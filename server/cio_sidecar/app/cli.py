@@ -1,0 +1,205 @@
+"""The command ``cio-sidecar``."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+import orjson
+from pydantic_core import PydanticUndefined
+from ulid import ULID
+
+from cio_sidecar import __version__
+from cio_sidecar.app import logs
+from cio_sidecar.app.config import ENV_PREFIX, ConfigError, Settings, load_settings
+from cio_sidecar.app.tables import load_tables
+from cio_sidecar.mapping.transforms import NoValue, unix_seconds
+from cio_sidecar.renderer import Renderer
+from cio_sidecar.rpc.intake import iso_time
+
+EXIT_REFUSED: Final = 1
+"""Some events were refused."""
+EXIT_USAGE: Final = 2
+"""A setting or an option can't be used."""
+EXIT_UNAVAILABLE: Final = 3
+"""The sidecar can't be reached."""
+
+# A key on the command line shows in every list of processes.
+_NOT_FLAGS: Final = frozenset({"api_key"})
+
+
+def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for every setting, and ``--config``."""
+    for name, setting in reversed(Settings.model_fields.items()):
+        if name in _NOT_FLAGS:
+            continue
+        default = setting.default
+        shown = "" if default in (None, "", PydanticUndefined) else f"  [default: {default}]"
+        command = click.option(
+            f"--{name.replace('_', '-')}", name, help=f"{setting.description}{shown}"
+        )(command)
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        envvar=f"{ENV_PREFIX}CONFIG",
+        help="Settings file, TOML (.toml) or YAML.",
+    )(command)
+
+
+def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
+    try:
+        given = {name: value for name, value in flags.items() if value is not None}
+        return load_settings(given, config)
+    except ConfigError as error:
+        _fail(error, EXIT_USAGE)
+
+
+def _fail(error: Exception, code: int) -> NoReturn:
+    click.echo(f"cio-sidecar: {error}", err=True)
+    sys.exit(code)
+
+
+def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, bool]]) -> None:
+    """Run on an event loop; SIGINT and SIGTERM set the event. Exit 1 where main returns False."""
+
+    async def with_signals() -> bool:
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        return await main(stopped)
+
+    try:
+        if not asyncio.run(with_signals()):
+            sys.exit(EXIT_REFUSED)
+    except ConfigError as error:
+        _fail(error, EXIT_USAGE)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="cio-sidecar")
+def main() -> None:
+    """A gRPC sidecar that maps analytics events to Customer.io and delivers them.
+
+    Every setting is also a variable: --site-id is CIO_SITE_ID, and so on. A flag goes before a
+    variable, a variable before the settings file.
+    """
+
+
+@main.command()
+@_settings_options
+def serve(config: Path | None, **flags: Any) -> None:
+    """Run the sidecar until SIGTERM or Ctrl-C."""
+    from cio_sidecar.app.sidecar import Sidecar
+
+    settings = _settings(config, flags)
+    logs.set_up(settings.log_level)
+
+    async def run(stopped: asyncio.Event) -> bool:
+        async with Sidecar(settings):
+            await stopped.wait()
+        return True
+
+    _run(run)
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Play the sample events, then end.")
+@_settings_options
+def dev(config: Path | None, once: bool, **flags: Any) -> None:
+    """Run the sidecar against a fake Customer.io, and play sample events.
+
+    No credentials are needed. Shows each event, its receipt, the request it becomes and the
+    answer; then stays up, so that you can send events of your own.
+    """
+    from cio_sidecar.app import dev as dev_mode
+
+    settings = _settings(config, flags)
+    logs.set_up("warning")
+    _run(lambda stopped: dev_mode.run(settings, once=once, stopped=stopped))
+
+
+@main.command()
+@click.option("--profile", default="standard", type=click.Choice(["standard", "documented"]))
+@click.option("--api", default="v2", show_default=True, type=click.Choice(["v1", "v2"]))
+@click.option("--overlay", type=click.Path(path_type=Path), help="Folder of your own tables.")
+@click.option("--now", help="Stands for the time of receipt: ISO 8601 or Unix seconds.")
+def render(profile: str, api: str, overlay: Path | None, now: str | None) -> None:
+    """Show what events become: NDJSON in on standard input, a JSON line each on standard output.
+
+    Nothing is stored or sent. Exit 1 if any event is refused.
+    """
+    from cio_sidecar.app.render import render_lines
+
+    try:
+        renderer = Renderer(load_tables(profile, overlay))
+        received_at = _moment(now)
+    except ConfigError as error:
+        _fail(error, EXIT_USAGE)
+    all_good = True
+    output = sys.stdout.buffer
+    for good, line in render_lines(
+        sys.stdin.buffer,
+        renderer,
+        v1=api == "v1",
+        received_at=iso_time(received_at),
+        new_message_id=lambda: str(ULID()),
+    ):
+        all_good = all_good and good
+        output.write(line + b"\n")
+        output.flush()
+    if not all_good:
+        sys.exit(EXIT_REFUSED)
+
+
+def _moment(now: str | None) -> float:
+    if now is None:
+        return time.time()
+    seconds = unix_seconds(now)
+    if isinstance(seconds, NoValue):
+        raise ConfigError(f"--now: expected an ISO 8601 date-time or Unix seconds, got {now!r}")
+    return float(seconds)
+
+
+@main.command()
+@click.option(
+    "--target",
+    default="127.0.0.1:50051",
+    show_default=True,
+    envvar="CIO_LISTEN",
+    help="Where the sidecar listens: host:port or unix:PATH.",
+)
+@click.option(
+    "--patience",
+    default=30.0,
+    show_default=True,
+    help="How long to try again when the sidecar is busy or not there, in seconds.",
+)
+def send(target: str, patience: float) -> None:
+    """Send events: NDJSON on standard input, a JSON receipt each on standard output.
+
+    Exit 1 if any event is refused, 3 if the sidecar can't be reached.
+    """
+    from cio_sidecar.app.send import SendFailed, send_lines
+
+    counts = {"accepted": 0, "duplicate": 0, "refused": 0}
+    output = sys.stdout.buffer
+    progress = sys.stderr.isatty() and not sys.stdout.isatty()
+    try:
+        for receipt in send_lines(sys.stdin.buffer, target, patience_seconds=patience):
+            output.write(orjson.dumps(receipt) + b"\n")
+            output.flush()
+            counts[receipt["status"]] += 1
+            if progress and sum(counts.values()) % 100 == 0:
+                click.echo(f"\r{sum(counts.values()):,} events", nl=False, err=True)
+    except SendFailed as error:
+        _fail(error, EXIT_UNAVAILABLE)
+    if progress:
+        words = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+        click.echo(f"\r{words}", err=True)
+    if counts["refused"]:
+        sys.exit(EXIT_REFUSED)

@@ -1,0 +1,168 @@
+"""Settings: from flags, ``CIO_…`` variables or a file, in that order of precedence."""
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+    YamlConfigSettingsSource,
+)
+
+ENV_PREFIX: Final = "CIO_"
+
+REGIONS: Final = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
+"""The Track API's base URL of each region."""
+
+
+class ConfigError(Exception):
+    """Settings can't be used; ``str()`` names each by its variable, and says what to do."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Every field is also the variable ``CIO_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    site_id: str = Field("", description="Site id of the Customer.io workspace. Required.")
+    site_id_file: Path | None = Field(None, description="File that holds the site id instead.")
+    api_key: SecretStr = Field(
+        SecretStr(""), description="Track API key of the workspace. Required. Not a flag."
+    )
+    api_key_file: Path | None = Field(None, description="File that holds the API key instead.")
+    region: Literal["us", "eu"] = Field("us", description="Region of the workspace: us or eu.")
+    base_url: str = Field(
+        "", description="Base URL of the Track API in place of the region's; for tests."
+    )
+    listen: str = Field(
+        "127.0.0.1:50051", description="Where gRPC listens: host:port or unix:PATH."
+    )
+    http_listen: str = Field(
+        "127.0.0.1:9464",
+        description="Where /livez, /readyz and /metrics are served: host:port, or off.",
+    )
+    data_dir: Path = Field(
+        Path("cio-sidecar-data"), description="Folder of the queue file and all else that lasts."
+    )
+    api: Literal["auto", "v1"] = Field(
+        "auto", description="auto packs v2 batches; v1 sends one request an operation."
+    )
+    profile: Literal["standard", "documented"] = Field(
+        "standard", description="The set of mapping tables: standard or documented."
+    )
+    overlay: Path | None = Field(
+        None, description="Folder of your own mapping tables (*.yaml), which extend the profile's."
+    )
+    concurrency: int = Field(
+        8, ge=1, le=256, description="Requests to Customer.io in flight at the most."
+    )
+    timeout_seconds: float = Field(
+        30, gt=0, description="How long a request to Customer.io may take, in seconds."
+    )
+    queue_max_bytes: int = Field(
+        4 * 1024**3,
+        ge=1024 * 1024,
+        description="Bytes of the queue file in use at which new events are turned away.",
+    )
+    dedup_window_seconds: int = Field(
+        600, ge=0, description="How long a message_id is remembered, in seconds."
+    )
+    shutdown_grace_seconds: float = Field(
+        20, ge=0, description="How long calls and requests in flight may take at shutdown."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe messages that are logged."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_files(cls, values: Any) -> Any:
+        for name in ("site_id", "api_key"):
+            path = values.get(f"{name}_file")
+            if path and values.get(name):
+                raise ValueError(f"{_variable(name)} and {_variable(name)}_FILE are both set")
+            if path:
+                try:
+                    values[name] = Path(path).read_text("utf-8").strip()
+                except (OSError, UnicodeDecodeError) as error:
+                    why = error.strerror if isinstance(error, OSError) else "not text"
+                    raise ValueError(f"{_variable(name)}_FILE: can't read {path}: {why}") from None
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> "Settings":
+        if self.base_url and not self.base_url.startswith(("http://", "https://")):
+            raise ValueError(f"CIO_BASE_URL: expected http:// or https://…, got {self.base_url!r}")
+        return self
+
+    @property
+    def track_url(self) -> str:
+        """The base URL that requests go to."""
+        return self.base_url or REGIONS[self.region]
+
+    def require_credentials(self) -> None:
+        """Raises ConfigError where the site id or the API key is missing."""
+        missing = [
+            _variable(name)
+            for name, value in (("site_id", self.site_id), ("api_key", self.api_key))
+            if not value
+        ]
+        if missing:
+            raise ConfigError(
+                f"{' and '.join(missing)} must be set (or …_FILE, naming a file): find them in "
+                "Customer.io under Settings, API credentials, Track API keys"
+            )
+
+
+def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
+    """Put the settings together. Raises ConfigError.
+
+    ``flags`` holds only those that were given; ``file`` is TOML (``.toml``) or YAML.
+    """
+    if file is not None and not file.is_file():
+        raise ConfigError(f"{file}: there is no such settings file")
+
+    class _FromSources(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings
+            sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+            if file is not None:
+                source = (
+                    TomlConfigSettingsSource if file.suffix == ".toml" else YamlConfigSettingsSource
+                )
+                sources.append(source(settings_cls, file))
+            return tuple(sources)
+
+    try:
+        return _FromSources(**flags)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(detail) for detail in error.errors())) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: can't be read: {error}") from None
+
+
+def _explain(detail: Any) -> str:
+    message = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return str(message)
+    name = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "extra_forbidden":
+        known = ", ".join(Settings.model_fields)
+        return f"{name}: there is no such setting; there are {known}"
+    got = "" if name == "api_key" else f", got {detail['input']!r:.60}"
+    return f"{_variable(name)}: {message[0].lower()}{message[1:]}{got}"
+
+
+def _variable(name: str) -> str:
+    return f"{ENV_PREFIX}{name.upper()}"

@@ -1,0 +1,50 @@
+"""Health, readiness and metrics over HTTP."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from cio_sidecar.app.metrics import Metrics
+
+
+class HttpServer:
+    """Serves /livez, /readyz and /metrics."""
+
+    def __init__(self, metrics: Metrics, not_ready_because: Callable[[], str | None]) -> None:
+        """``not_ready_because`` says why the sidecar is not ready; None if it is."""
+        self._metrics = metrics
+        self._not_ready_because = not_ready_because
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics_page),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def start(self, listen: str) -> str:
+        """Listen on ``host:port``; returns the address, with the port it got. Raises OSError."""
+        host, _, port = listen.rpartition(":")
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, int(port)).start()
+        return f"{host}:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        because = self._not_ready_because()
+        if because is None:
+            return web.json_response({"ready": True})
+        return web.json_response({"ready": False, "because": because}, status=503)
+
+    async def _metrics_page(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"}
+        )

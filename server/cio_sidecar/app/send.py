@@ -1,0 +1,157 @@
+"""``cio-sidecar send``: events on standard input, through gRPC, receipts on standard output."""
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+import grpc
+import orjson
+from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
+from ulid import ULID
+
+from cio_sidecar.delivery.policy import backoff_seconds
+from cio_sidecar.mapping.errors import Violation
+from cio_sidecar.rpc.event_message import NotSendable, from_event
+
+BATCH_EVENTS: Final = 500
+BATCH_BYTES: Final = 4 * 1024 * 1024
+CALL_SECONDS: Final = 30
+
+_STATUS: Final = {
+    ingest_pb2.EVENT_STATUS_ACCEPTED: "accepted",
+    ingest_pb2.EVENT_STATUS_DUPLICATE: "duplicate",
+    ingest_pb2.EVENT_STATUS_REFUSED: "refused",
+}
+
+
+class SendFailed(Exception):  # noqa: N818 (named for the condition)
+    """The events could not be handed over; ``str()`` says why."""
+
+
+class _Line(NamedTuple):
+    """An input line: the message to send, or the receipt of one that can't be sent."""
+
+    message: event_pb2.Event | None
+    size: int
+    receipt: dict[str, Any] | None
+
+
+def send_lines(
+    lines: Iterable[bytes], target: str, *, patience_seconds: float
+) -> Iterator[dict[str, Any]]:
+    """Send NDJSON events; yields a receipt for each, in order, as soon as it is there.
+
+    A line goes out at once when it comes alone; lines that come faster share a call. A busy or
+    starting sidecar is tried again for ``patience_seconds``; a message_id, made here where an event
+    has none, makes that harmless. Raises SendFailed.
+    """
+    options = [("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(target, options=options) as channel:
+        stub = ingest_pb2_grpc.IngestServiceStub(channel)
+        for batch in _batches(lines):
+            messages = [line.message for line in batch if line.message is not None]
+            results = iter(_send(stub, target, messages, patience_seconds) if messages else ())
+            for line in batch:
+                yield line.receipt or _receipt(next(results))
+
+
+def _batches(lines: Iterable[bytes]) -> Iterator[list[_Line]]:
+    """Whatever has come in meanwhile, within the limits of a call."""
+    arrived: queue.Queue[_Line | None] = queue.Queue(4 * BATCH_EVENTS)
+
+    def read() -> None:
+        for number, raw in enumerate(lines, 1):
+            if raw.strip():
+                arrived.put(_read(raw, number))
+        arrived.put(None)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    batch: list[_Line] = []
+    size = 0
+    while True:
+        try:
+            line = arrived.get(block=not batch)
+        except queue.Empty:
+            yield batch
+            batch, size = [], 0
+            continue
+        if batch and (line is None or len(batch) == BATCH_EVENTS or size + line.size > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        if line is None:
+            return
+        batch.append(line)
+        size += line.size
+
+
+def _read(raw: bytes, number: int) -> _Line:
+    message_id = ""
+    try:
+        event = orjson.loads(raw)
+        if not isinstance(event, dict):
+            raise NotSendable("", "WRONG_TYPE", f"line {number} is no JSON object")
+        message_id = event.get("messageId") or str(ULID())
+        message = from_event({**event, "messageId": message_id})
+    except orjson.JSONDecodeError as error:
+        violation = Violation("", "INVALID_JSON", f"line {number} is not JSON: {error.msg}")
+    except NotSendable as error:
+        violation = error.violation
+    else:
+        return _Line(message, len(raw), None)
+    return _Line(None, 0, _line_receipt(message_id, "refused", [violation._asdict()], []))
+
+
+def _send(
+    stub: "ingest_pb2_grpc.IngestServiceStub",
+    target: str,
+    messages: list[event_pb2.Event],
+    patience_seconds: float,
+) -> Iterable[ingest_pb2.EventResult]:
+    request = ingest_pb2.SendBatchRequest(events=messages)
+    deadline = time.monotonic() + patience_seconds
+    for attempt in range(1, 1_000_000):
+        try:
+            return stub.SendBatch(request, timeout=CALL_SECONDS).results
+        except grpc.RpcError as error:
+            again = error.code() in (
+                grpc.StatusCode.UNAVAILABLE,
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+            )
+            wait = backoff_seconds(attempt, random.random())  # noqa: S311
+            if not again or time.monotonic() + wait > deadline:
+                raise SendFailed(
+                    f"{target}: {error.code().name}: {error.details()}; is the sidecar running "
+                    "there (cio-sidecar serve)?"
+                ) from None
+            time.sleep(wait)
+    raise AssertionError("the deadline ends the loop")
+
+
+def _receipt(result: ingest_pb2.EventResult) -> dict[str, Any]:
+    return _line_receipt(
+        result.message_id,
+        _STATUS[result.status],
+        [
+            {"field": item.field, "reason": item.reason, "description": item.description}
+            for item in result.violations
+        ],
+        [{"field": item.field, "description": item.description} for item in result.warnings],
+    )
+
+
+def _line_receipt(
+    message_id: Any,
+    status: str,
+    violations: list[dict[str, str]],
+    warnings: list[dict[str, str]],
+) -> dict[str, Any]:
+    receipt: dict[str, Any] = {"message_id": str(message_id), "status": status}
+    if violations:
+        receipt["violations"] = violations
+    if warnings:
+        receipt["warnings"] = warnings
+    return receipt

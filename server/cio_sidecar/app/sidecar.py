@@ -1,0 +1,171 @@
+"""The sidecar put together: its parts wired, and their life from start to stop."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, Self
+
+import orjson
+from ulid import ULID
+
+from cio_sidecar import __version__
+from cio_sidecar.app.config import ConfigError, Settings
+from cio_sidecar.app.http import HttpServer
+from cio_sidecar.app.metrics import Metrics
+from cio_sidecar.app.tables import load_tables
+from cio_sidecar.delivery.dispatcher import Dispatcher
+from cio_sidecar.delivery.queue.entry import QueueError
+from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_sidecar.delivery.sender import Sender, Unreachable
+from cio_sidecar.renderer import Renderer
+from cio_sidecar.rpc.ingest import IngestService
+from cio_sidecar.rpc.intake import Intake
+from cio_sidecar.rpc.mapping_service import MappingService
+from cio_sidecar.rpc.server import Server
+
+QUEUE_FILE: Final = "queue.sqlite3"
+
+log = logging.getLogger(__name__)
+
+
+class Sidecar:
+    """A running sidecar: ``async with Sidecar(settings) as sidecar``.
+
+    Entering raises ConfigError where a setting can't be used. Leaving stops accepting, lets what is
+    in flight end within the grace period, and leaves the rest on disk.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.address = ""
+        """Where gRPC listens."""
+        self.http_address: str | None = None
+        self._stack = AsyncExitStack()
+        self._stopping = False
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stopping = True
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        settings = self.settings
+        settings.require_credentials()
+        tables = load_tables(settings.profile, settings.overlay)
+        self.queue = self._open_queue()
+        self._stack.push_async_callback(asyncio.to_thread, self.queue.close)
+        sender = await self._stack.enter_async_context(
+            Sender(
+                settings.track_url,
+                settings.site_id,
+                settings.api_key.get_secret_value(),
+                connections=settings.concurrency,
+                timeout_seconds=settings.timeout_seconds,
+                user_agent=f"cio-sidecar/{__version__}",
+            )
+        )
+        self.dispatcher = Dispatcher(
+            self.queue,
+            sender,
+            v1=settings.api == "v1",
+            concurrency=settings.concurrency,
+            clock=time.monotonic,
+            wall_clock=time.time,
+            random=random.random,
+        )
+        self._stack.push_async_callback(
+            self._finish_delivery, asyncio.create_task(self.dispatcher.run())
+        )
+        intake = Intake(
+            Renderer(tables), self.queue, clock=time.time, new_message_id=lambda: str(ULID())
+        )
+        if settings.http_listen != "off":
+            http = HttpServer(Metrics(intake, self.queue, self.dispatcher), self._not_ready_because)
+            self._stack.push_async_callback(http.stop)
+            self.http_address = await self._listening("CIO_HTTP_LISTEN", http.start)
+        server = Server(IngestService(intake), MappingService(intake, clock=time.time))
+        self._stack.push_async_callback(server.stop, settings.shutdown_grace_seconds)
+        self.address = await self._listening("CIO_LISTEN", server.start)
+        log.info(
+            "serving on %s, delivering to %s (api %s, profile %s); %d event(s) in the queue",
+            self.address,
+            settings.track_url,
+            settings.api,
+            settings.profile,
+            self.queue.waiting,
+        )
+        check = asyncio.create_task(self._check_credentials(sender))
+        self._stack.callback(check.cancel)
+
+    def _open_queue(self) -> SqliteQueue:
+        settings = self.settings
+        try:
+            return SqliteQueue(
+                settings.data_dir / QUEUE_FILE,
+                max_bytes=settings.queue_max_bytes,
+                dedup_window_seconds=settings.dedup_window_seconds,
+                clock=time.time,
+            )
+        except (QueueError, OSError) as error:
+            raise ConfigError(f"CIO_DATA_DIR: {error}") from None
+
+    async def _listening(self, setting: str, start: Callable[[str], Awaitable[str]]) -> str:
+        listen: str = getattr(self.settings, setting.removeprefix("CIO_").lower())
+        try:
+            return await start(listen)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{setting}: {error}") from None
+
+    async def _finish_delivery(self, running: "asyncio.Task[None]") -> None:
+        self.dispatcher.stop()
+        _, pending = await asyncio.wait({running}, timeout=self.settings.shutdown_grace_seconds)
+        for task in pending:
+            task.cancel()
+        left = self.queue.waiting
+        log.info("stopped; %d event(s) left in the queue for the next start", left)
+
+    async def _check_credentials(self, sender: Sender) -> None:
+        """Ask Customer.io at the start whether the credentials are good, and of which region."""
+        try:
+            answer = await sender.region()
+        except Unreachable as error:
+            log.warning(
+                "%s: check CIO_REGION, CIO_BASE_URL and the network; events are kept", error
+            )
+            return
+        if answer.status in (401, 403):
+            self.dispatcher.pause(
+                f"Customer.io refused the credentials (HTTP {answer.status}): check CIO_SITE_ID, "
+                "CIO_API_KEY and CIO_REGION"
+            )
+            return
+        try:
+            region = orjson.loads(answer.body).get("region")
+        except (orjson.JSONDecodeError, AttributeError):
+            return
+        if region in ("us", "eu") and region != self.settings.region and not self.settings.base_url:
+            log.error(
+                "the workspace is in region %s, but CIO_REGION is %s: set CIO_REGION=%s",
+                region,
+                self.settings.region,
+                region,
+            )
+
+    def _not_ready_because(self) -> str | None:
+        return "shutting down" if self._stopping else self.dispatcher.paused_because
