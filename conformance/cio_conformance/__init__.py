@@ -1,0 +1,1 @@
+"""The conformance suite of cio-sidecar: a fake Customer.io, golden cases and their runner."""

@@ -1,0 +1,87 @@
+"""Serves a fake Customer.io from threads, with pytest-httpserver: for tests that aren't async.
+
+Werkzeug closes every connection after one answer; where keep-alive matters, use `host_aiohttp`.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import werkzeug
+from pytest_httpserver import HTTPServer
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from .messages import Request
+from .server import FakeCustomerIO
+
+
+class _Handler(WSGIRequestHandler):
+    """One connection, without a word on stderr."""
+
+    # Headers and body are two writes; with Nagle's algorithm the second waits for a delayed ACK.
+    disable_nagle_algorithm = True
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
+        """Log nothing."""
+
+
+class _Server(HTTPServer):
+    """An `HTTPServer` with the handler above, that doesn't pile up a log of all requests."""
+
+    def start(self) -> None:
+        try:
+            self.server = make_server(
+                self.host,
+                self.port,
+                werkzeug.Request.application(self.application),
+                threaded=True,
+                request_handler=_Handler,
+            )
+        except SystemExit as error:
+            # Werkzeug, made for a command line, leaves the process when it can't listen.
+            cause = error.__context__
+            raise cause if isinstance(cause, OSError) else OSError("can't listen") from None
+        self.port = self.server.port
+        self.server_thread = threading.Thread(target=self.thread_target, daemon=True)
+        self.server_thread.start()
+
+    def application(self, request: werkzeug.Request) -> werkzeug.Response:
+        response = self.dispatch(request)
+        self.clear_log()
+        return response
+
+
+@contextmanager
+def hosted(fake: FakeCustomerIO, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve a fake at an address while the context lasts; port 0 takes a free one.
+
+    Yields:
+        Its base URL, without a slash at the end.
+
+    Raises:
+        OSError: the address can't be listened on.
+    """
+    lock = threading.Lock()
+
+    def handle(incoming: werkzeug.Request) -> werkzeug.Response:
+        # `RAW_URI` is the target as it came: `path` would be decoded, and `%2F` lost.
+        request = Request.from_target(
+            incoming.method,
+            incoming.environ["RAW_URI"],
+            dict(incoming.headers),
+            incoming.get_data(),
+        )
+        with lock:
+            response = fake.handle(request, time.time())
+        return werkzeug.Response(
+            response.body, response.status, response.headers, content_type="application/json"
+        )
+
+    with _Server(host, port) as server:
+        server.expect_request(re.compile("")).respond_with_handler(handle)
+        yield server.url_for("").rstrip("/")

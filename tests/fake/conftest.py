@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import pytest
+from cio_conformance.fake import FakeCustomerIO
+
+from .client import Api
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api(FakeCustomerIO("site", "key"))
