@@ -12,6 +12,8 @@ RECEIVED_AT: Final = "$received_at"
 ULID_SLOT: Final = "$ulid"
 """Stands in a golden for any ULID: a message id that the sidecar made."""
 
+_LINE_CHARACTERS: Final = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -23,10 +25,8 @@ class Window:
 
 def matches(expected: Any, actual: Any, window: Window) -> bool:
     """Whether a JSON value is the expected one: 1 is neither 1.0 nor "1"; keys in any order."""
-    if expected == RECEIVED_AT:
-        return type(actual) is int and int(window.start) <= actual <= window.end
-    if expected == ULID_SLOT:
-        return _is_ulid(actual)
+    if expected in (RECEIVED_AT, ULID_SLOT):
+        return _fills(expected, actual, window)
     if type(expected) is not type(actual):
         return False
     if isinstance(expected, dict):
@@ -40,17 +40,44 @@ def matches(expected: Any, actual: Any, window: Window) -> bool:
     return bool(expected == actual)
 
 
+def settled(expected: Any, actual: Any, window: Window) -> Any:
+    """The expected value, with what came in place of every placeholder that it fills: so that a
+    diff shows only what is wrong.
+    """
+    if expected in (RECEIVED_AT, ULID_SLOT):
+        return actual if _fills(expected, actual, window) else expected
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        return {key: settled(value, actual.get(key), window) for key, value in expected.items()}
+    if isinstance(expected, list) and isinstance(actual, list):
+        got = [*actual, *[None] * len(expected)]
+        return [settled(value, got[index], window) for index, value in enumerate(expected)]
+    return expected
+
+
 def difference(expected: Any, actual: Any) -> str:
-    """A readable line-by-line diff of two JSON values."""
+    """A readable line-by-line diff of two JSON values; empty where they are alike."""
     lines = difflib.unified_diff(
         _lines(expected), _lines(actual), "expected", "received", lineterm="", n=2
     )
-    return "\n".join(lines)
+    return "\n".join(map(_shorten, lines))
+
+
+def _fills(placeholder: str, actual: Any, window: Window) -> bool:
+    if placeholder == RECEIVED_AT:
+        return type(actual) is int and int(window.start) <= actual <= window.end
+    return _is_ulid(actual)
 
 
 def _lines(value: Any) -> list[str]:
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
-    return [line if len(line) <= 200 else f"{line[:197]}..." for line in text.splitlines()]
+    return text.splitlines()
+
+
+def _shorten(line: str) -> str:
+    if len(line) <= _LINE_CHARACTERS:
+        return line
+    half = _LINE_CHARACTERS // 2
+    return f"{line[:half]} … {line[-half:]} ({len(line):,} characters)"
 
 
 def _is_ulid(value: Any) -> bool:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from cio_sidecar.mapping.yaml_lines import YamlError, load
+from cio_sidecar.mapping.yaml_lines import Document, Location, YamlError, load
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 Api = Literal["v1", "v2"]
 
@@ -23,6 +24,8 @@ FIXTURES: Final = next(
     Path("fixtures"),
 )
 """The suite's own fixtures."""
+
+_SHORT_FORMS: Final = frozenset({"$repeat", "$numbered", "$merge"})
 
 
 class FixtureError(Exception):
@@ -108,12 +111,22 @@ def load_fixtures(folder: Path = FIXTURES) -> list[Golden]:
     mistakes: list[str] = []
     files = sorted(folder.glob("*.yaml"))
     if not files:
-        raise FixtureError(f"{folder} holds no fixture files (*.yaml)")
+        raise FixtureError(f"expected a folder with fixture files (*.yaml), got {folder}")
+    held_by: dict[str, str] = {}
     for file in files:
         try:
-            goldens += parse_fixtures(file.read_text("utf-8"), file.name)
+            found = parse_fixtures(file.read_text("utf-8"), file.name)
         except FixtureError as error:
             mistakes.append(str(error))
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            mistakes.append(f"{file.name}: can't be read: {why}")
+            continue
+        family = found[0].family.family
+        if (other := held_by.setdefault(family, file.name)) != file.name:
+            mistakes.append(f"{file.name}: {other} has the family {family} already; rename one")
+        goldens += found
     if mistakes:
         raise FixtureError("\n".join(mistakes))
     return goldens
@@ -126,19 +139,22 @@ def parse_fixtures(text: str, file: str) -> list[Golden]:
     except YamlError as error:
         raise FixtureError(f"{file}:{error.line}: {error.problem}") from None
     try:
-        family = Family.model_validate(_expand(document.value))
+        family = Family.model_validate(_expand(document.value, (), document, file))
     except ValidationError as error:
         raise FixtureError(
             "\n".join(
-                f"{file}:{document.line(detail['loc'])}: "
-                f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+                f"{file}:{document.line(detail['loc'])}: {_explain(detail)}"
                 for detail in error.errors()
             )
         ) from None
-    names = [case.name for case in family.cases]
-    repeated = {name for name in names if names.count(name) > 1}
-    if repeated:
-        raise FixtureError(f"{file}: several cases have the name {', '.join(sorted(repeated))}")
+    lines: dict[str, int] = {}
+    for index, case in enumerate(family.cases):
+        line = document.line(("cases", index))
+        if (first := lines.setdefault(case.name, line)) != line:
+            raise FixtureError(
+                f"{file}:{line}: the case of line {first} has the name {case.name!r} already; "
+                "rename one"
+            )
     return [Golden(family, case) for case in family.cases]
 
 
@@ -150,17 +166,42 @@ def select(goldens: Iterable[Golden], pattern: str | None) -> list[Golden]:
     return [golden for golden in goldens if wanted.search(golden.name)]
 
 
-def _expand(value: Any) -> Any:
-    """Write out the short forms ``$repeat``, ``$numbered`` and ``$merge``."""
+def _explain(detail: ErrorDetails) -> str:
+    """A mistake that pydantic found: where, what was expected, what came."""
+    where = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: there is no such key"
+    if detail["type"] == "missing":
+        return f"{where}: is missing"
+    problem = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return f"{where}: {problem}"
+    return f"{where}: {problem[0].lower()}{problem[1:]}, got {detail['input']!r:.60}"
+
+
+def _expand(value: Any, at: Location, document: Document, file: str) -> Any:
+    """Write out the short forms ``$repeat``, ``$numbered`` and ``$merge``. Raises FixtureError."""
     match value:
-        case {"$repeat": text, "times": times}:
-            return str(text) * int(times)
-        case {"$numbered": prefix, "count": count}:
-            return {f"{prefix}{number}": number for number in range(int(count))}
-        case {"$merge": parts}:
-            return {key: item for part in parts for key, item in _expand(part).items()}
-        case dict():
-            return {key: _expand(item) for key, item in value.items()}
+        case {"$repeat": str(text), "times": int(times), **rest} if not rest:
+            return text * times
+        case {"$numbered": str(prefix), "count": int(count), **rest} if not rest:
+            return {f"{prefix}{number}": number for number in range(count)}
+        case {"$merge": list(parts), **rest} if not rest:
+            written = [
+                _expand(part, (*at, "$merge", index), document, file)
+                for index, part in enumerate(parts)
+            ]
+            if all(isinstance(part, dict) for part in written):
+                return {key: item for part in written for key, item in part.items()}
+        case dict() if _SHORT_FORMS.isdisjoint(value):
+            return {key: _expand(item, (*at, key), document, file) for key, item in value.items()}
         case list():
-            return [_expand(item) for item in value]
-    return value
+            return [_expand(item, (*at, index), document, file) for index, item in enumerate(value)]
+        case dict():
+            pass
+        case _:
+            return value
+    raise FixtureError(
+        f"{file}:{document.line(at)}: expected {{$repeat: text, times: number}}, {{$numbered: "
+        f"prefix, count: number}} or {{$merge: [objects]}}, got the keys {', '.join(value)}"
+    )

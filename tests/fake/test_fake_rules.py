@@ -10,7 +10,7 @@ from cio_conformance.fake.shapes import Shape, fields_with_source, load
 
 from .client import Api
 
-BAD_SECONDS = [-1, 10**11, 1696161600.0, 1.5, "1696161600", True, {}, []]
+BAD_SECONDS = [-(10**11), 10**11, 1696161600.0, 1.5, "1696161600", True, {}, []]
 EVENTS = "/api/v1/customers/u/events"
 CUSTOMER = "/api/v1/customers/u"
 TO_OBJECT = {"identifiers": {"object_type_id": "1", "object_id": "acme"}}
@@ -49,7 +49,7 @@ def test_a_timestamp_that_is_not_whole_unix_seconds_is_refused(api: Api, value: 
     ]
 
 
-@pytest.mark.parametrize("value", [0, 1696161600, 10**11 - 1])
+@pytest.mark.parametrize("value", [-1, 0, 1696161600, 10**11 - 1])
 def test_whole_unix_seconds_are_taken(api: Api, value: int) -> None:
     api.ok("POST", EVENTS, event(timestamp=value))
     api.ok("PUT", CUSTOMER, {"created_at": value})
@@ -107,10 +107,10 @@ def test_an_event_has_one_of_three_types(api: Api, kind: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["recipient", "from_address", "reply_to"])
-def test_reserved_event_data_are_strings(api: Api, key: str) -> None:
-    api.ok("POST", EVENTS, event(data={key: "a@b.co"}))
-    assert api.errors("POST", EVENTS, event(data={key: 1})) == [f"data.{key}: must be a string"]
-    assert api.person("event", name="n", attributes={key: 1}) == [("invalid", f"attributes.{key}")]
+def test_reserved_event_data_may_be_anything(api: Api, key: str) -> None:
+    for value in ("a@b.co", 1, None, {}):
+        api.ok("POST", EVENTS, event(data={key: value}))
+        assert api.person("event", name="n", attributes={key: value}) == []
 
 
 def test_unknown_keys_beside_an_events_own_are_refused(api: Api) -> None:
@@ -174,7 +174,6 @@ def test_only_events_may_be_of_an_anonymous_id(api: Api) -> None:
         ({"id": 7}, "id"),
         ({"email": 7}, "email"),
         ({"anonymous_id": 7}, "anonymous_id"),
-        ({"unsubscribed": "true"}, "unsubscribed"),
         ({"_update": 1}, "_update"),
         ({"cio_subscription_preferences": {"topics": {"topic_1": 1}}}, None),
     ],

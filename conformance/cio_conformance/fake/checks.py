@@ -9,6 +9,7 @@ from .messages import Problem, encode
 from .shapes import Limit, Shape, load
 
 # Seconds in the year 5138; a value in milliseconds is beyond it from March 1973 on.
+_SECONDS_START = -62_135_596_800  # the year 1
 _SECONDS_END = 10**11
 
 
@@ -29,7 +30,7 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_seconds(value: Any) -> bool:
-    return _is_integer(value) and 0 <= value < _SECONDS_END
+    return _is_integer(value) and _SECONDS_START <= value < _SECONDS_END
 
 
 # A type's name → (its test, what a message calls it).

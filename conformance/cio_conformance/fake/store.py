@@ -45,7 +45,7 @@ class Store:
         """
         named = [
             Identifier(kind, attributes[kind])
-            for kind in ("id", "email", "phone")
+            for kind in ("id", "email")
             if attributes.get(kind)
         ]
         if self._is_suppressed([who, *named]):
@@ -201,7 +201,7 @@ class Store:
 
     def _merge(self, person: Person, who: Identifier, given: Mapping[str, Any], now: float) -> None:
         for name, value in given.items():
-            if name in ("id", "email", "phone"):
+            if name in ("id", "email"):
                 self._rename(person, who, name, value)
             elif value is None:
                 person.attributes.pop(name, None)

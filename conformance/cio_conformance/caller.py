@@ -1,0 +1,130 @@
+"""Drives a sidecar over gRPC, as any caller would."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+import grpc
+from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
+from cio_sidecar.rpc.event_message import NotSendable, from_event
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from .verdict import Answer
+
+NOT_SENT: Final = "NOT_SENT"
+"""Status of an event that the typed messages have no place for."""
+
+# A sidecar that is starting is found at once, not after gRPC's usual second.
+_OPTIONS: Final = (
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    # A proxy of the environment has no business with a sidecar.
+    ("grpc.enable_http_proxy", 0),
+)
+_LOOK_SECONDS: Final = 0.5
+
+
+class TargetError(Exception):
+    """A sidecar can't be started or reached; ``str()`` says why and what to do."""
+
+
+class Caller:
+    """A channel to a sidecar at ``host:port`` or ``unix:PATH``; close it, or use ``with``."""
+
+    def __init__(self, address: str, *, timeout_seconds: float) -> None:
+        self.address = address
+        self._timeout_seconds = timeout_seconds
+        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._ingest = ingest_pb2_grpc.IngestServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._channel.close()
+
+    def wait_until_serving(self, seconds: float, check: Callable[[], None]) -> None:
+        """Wait for gRPC health SERVING, ``seconds`` at the most.
+
+        ``check`` is called now and then, and raises TargetError where waiting is of no use. Raises
+        TargetError.
+        """
+        deadline = time.monotonic() + seconds
+        seen = "no connection"
+        while (left := deadline - time.monotonic()) > 0:
+            check()
+            call = self._watch(health_pb2.HealthCheckRequest(), min(left, _LOOK_SECONDS))
+            try:
+                for answer in call:
+                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                        return
+                    name = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+                    seen = f"health {name}"
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                    raise TargetError(
+                        f"{self.address} has no gRPC health service: is it a sidecar?"
+                    ) from None
+            finally:
+                call.cancel()
+        raise TargetError(
+            f"{self.address}: expected a sidecar that serves within {seconds:g} s, got {seen}: "
+            "is it running, and does CIO_LISTEN name this address?"
+        )
+
+    def _watch(self, request: health_pb2.HealthCheckRequest, seconds: float) -> Any:
+        # The types of the generated stub know only Check.
+        watch: Any = self._health.Watch  # type: ignore[attr-defined]
+        return watch(request, timeout=seconds, wait_for_ready=True)
+
+    def send(self, event: dict[str, Any]) -> Answer:
+        """Send one event and say what the sidecar answered; a failed call is an answer too."""
+        try:
+            message = _message(event)
+        except NotSendable as error:
+            words = f"{error}; a family with such events needs: json"
+            return Answer(NOT_SENT, words)
+        try:
+            response = self._ingest.Send(
+                ingest_pb2.SendRequest(event=message), timeout=self._timeout_seconds
+            )
+        except grpc.RpcError as error:
+            # The error that ends a call is the call.
+            return _failed(cast("grpc.Call", error))
+        name = ingest_pb2.EventStatus.Name(response.result.status)
+        return Answer(
+            name.removeprefix("EVENT_STATUS_"),
+            warnings=[warning.field for warning in response.result.warnings],
+        )
+
+
+def _message(event: dict[str, Any]) -> event_pb2.Event:
+    if "type" in event:
+        return from_event(event)
+    # Without a type: a message in which no call is set.
+    message = from_event({**event, "type": "track"})
+    message.ClearField("track")
+    return message
+
+
+def _failed(error: grpc.Call) -> Answer:
+    violations: list[tuple[str, str, str]] = []
+    status = rpc_status.from_call(error)
+    for detail in status.details if status else ():
+        bad_request = error_details_pb2.BadRequest()
+        if detail.Unpack(bad_request):
+            violations += [
+                (violation.field, violation.reason, violation.description)
+                for violation in bad_request.field_violations
+            ]
+    return Answer(error.code().name, error.details() or "", violations=violations)

@@ -1,0 +1,223 @@
+"""The command ``cio-conformance``."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NoReturn, get_args
+
+import click
+from cio_sidecar.mapping.profiles import load_profile
+from rich.console import Console
+from rich.table import Table
+
+from .caller import TargetError
+from .coverage import measure
+from .fake_command import serve_fake
+from .fixtures import FIXTURES, FixtureError, Golden, load_fixtures, select
+from .options import address, regex, report_files
+from .report import WRITERS, print_results, summary
+from .result import Profile, Result, Setup, SidecarApi
+from .suite import APIS, run_started, run_target
+from .target import DEFAULT, Credentials
+
+EXIT_FAILED: Final = 1
+"""A case failed, or a row is not covered."""
+EXIT_TROUBLE: Final = 2
+"""The suite itself can't run: fixtures, options, a sidecar that is not there."""
+
+_PROFILES: Final[tuple[Profile, ...]] = get_args(Profile)
+
+_fixtures_option: Final = click.option(
+    "--fixtures",
+    type=click.Path(path_type=Path),
+    default=FIXTURES,
+    help="Folder of the golden cases (*.yaml); the suite's own if not given.",
+)
+
+
+def _credentials_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for flag, default, what in (
+        ("--api-key", DEFAULT.api_key, "API key"),
+        ("--site-id", DEFAULT.site_id, "Site id"),
+    ):
+        command = click.option(
+            flag, default=default, show_default=True, help=f"{what} that the fake takes."
+        )(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Prove a sidecar against golden cases and a fake Customer.io."""
+
+
+@main.command()
+@click.option(
+    "--target",
+    metavar="host:port|unix:PATH",
+    help="A sidecar that is there already; without it the suite starts its own.",
+)
+@click.option(
+    "--fake-listen",
+    callback=address,
+    metavar="host:port",
+    help="Where to serve the fake that the target sends to (its CIO_BASE_URL). With --target only.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(_PROFILES),
+    help="The profile whose cases to run. With --target it is the target's (standard if not "
+    "given); else all.",
+)
+@click.option(
+    "--api",
+    type=click.Choice(get_args(SidecarApi)),
+    help="The API whose goldens hold. With --target it is the target's (auto if not given); "
+    "else all.",
+)
+@_credentials_options
+@click.option(
+    "--filter",
+    "pattern",
+    metavar="REGEX",
+    callback=regex,
+    help="Only cases whose name (family: case) holds this, in whatever case.",
+)
+@_fixtures_option
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="KIND=PATH",
+    callback=report_files,
+    help="Also write junit=PATH or json=PATH.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="How long a call, or a request's way to Customer.io, may take, in seconds.",
+)
+def run(
+    *,
+    target: str | None,
+    fake_listen: tuple[str, int] | None,
+    profile: Profile | None,
+    api: SidecarApi | None,
+    site_id: str,
+    api_key: str,
+    pattern: str | None,
+    fixtures: Path,
+    reports: list[tuple[str, Path]],
+    patience: float,
+) -> None:
+    """Run the cases.
+
+    Exit 0 if all passed, 1 if one failed, 2 if the suite can't run.
+    """
+    if (target is None) != (fake_listen is None):
+        raise click.UsageError("--target and --fake-listen go together")
+    goldens = _select(fixtures, pattern, profile or ("standard" if target else None))
+    credentials = Credentials(site_id, api_key)
+    try:
+        if target and fake_listen:
+            results = run_target(
+                goldens,
+                Setup(profile or "standard", api or "auto"),
+                address=target,
+                fake_host=fake_listen[0],
+                fake_port=fake_listen[1],
+                credentials=credentials,
+                patience_seconds=patience,
+            )
+        else:
+            results = run_started(
+                goldens,
+                apis=[api] if api else APIS,
+                credentials=credentials,
+                patience_seconds=patience,
+            )
+    except TargetError as error:
+        _fail(error)
+    _finish(results, reports)
+
+
+@main.command()
+@_fixtures_option
+def coverage(fixtures: Path) -> None:
+    """Check that the cases prove every row of every table, with and without its value.
+
+    Exit 0 if they do, 1 if not.
+    """
+    measured = measure(_select(fixtures), [load_profile(profile) for profile in _PROFILES])
+    table = Table("row", "positive", "negative", "lacks")
+    for row in measured.rows:
+        negative = "constant" if row.constant else str(len(row.negative))
+        table.add_row(row.row, str(len(row.positive)), negative, " and ".join(row.lacks))
+    _console().print(table)
+    for mistake in measured.mistakes:
+        click.echo(f"mistake: {mistake}")
+    uncovered = [row for row in measured.rows if row.lacks]
+    for row in uncovered:
+        click.echo(f"not covered: {row.row} lacks a {' and a '.join(row.lacks)} case")
+    click.echo(
+        f"{len(measured.rows)} rows, {len(uncovered)} not covered, "
+        f"{len(measured.mistakes)} mistakes"
+    )
+    if uncovered or measured.mistakes:
+        sys.exit(EXIT_FAILED)
+
+
+@main.command()
+@click.option(
+    "--listen", callback=address, default="127.0.0.1:8099", metavar="host:port", show_default=True
+)
+@_credentials_options
+def fake(listen: tuple[str, int], site_id: str, api_key: str) -> None:
+    """Serve the fake Customer.io alone, until Ctrl-C, and print each request."""
+    try:
+        serve_fake(*listen, Credentials(site_id, api_key), click.echo)
+    except TargetError as error:
+        _fail(error)
+
+
+def _select(
+    fixtures: Path, pattern: str | None = None, profile: Profile | None = None
+) -> list[Golden]:
+    try:
+        selected = [
+            golden
+            for golden in select(load_fixtures(fixtures), pattern)
+            if profile in (None, golden.case.profile)
+        ]
+    except FixtureError as error:
+        _fail(error)
+    if not selected:
+        raise click.UsageError("no case matches --filter and --profile")
+    return selected
+
+
+def _finish(results: list[Result], reports: list[tuple[str, Path]]) -> NoReturn:
+    print_results(results, _console())
+    loose = [result for result in results if result.golden.family.needs == "json"]
+    if loose:
+        families = ", ".join(sorted({result.golden.family.family for result in loose}))
+        checked = "skipped" if loose[0].outcome == "skipped" else "checked by cio-sidecar render"
+        click.echo(f"left to render: {len(loose)} of {families}, {checked}")
+    click.echo(summary(results))
+    for kind, path in reports:
+        try:
+            WRITERS[kind](results, path)
+        except OSError as error:
+            _fail(click.ClickException(f"{path}: can't be written: {error.strerror}"))
+    sys.exit(EXIT_FAILED if any(result.outcome == "failed" for result in results) else 0)
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _fail(error: Exception) -> NoReturn:
+    click.echo(f"cio-conformance: {error}", err=True)
+    sys.exit(EXIT_TROUBLE)

@@ -1,0 +1,146 @@
+"""Checks that the cases prove every row of every table: with its value, and without it.
+
+What a case claims (``covers``) is held against what the mapping makes of the case's event.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cio_sidecar.mapping.profiles import TableSet
+from cio_sidecar.mapping.table import SPREAD, Row, split_path
+from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, NoValue
+
+from .fixtures import Case, Golden
+
+_NONE: Final = object()
+
+
+@dataclass
+class RowCoverage:
+    """The cases that prove a row."""
+
+    row: str
+    """``table.key``."""
+    constant: bool
+    """Whether its value is a constant, which can't be missing."""
+    positive: list[str] = field(default_factory=list)
+    """Cases with ``expect`` in which the row produced its output."""
+    negative: list[str] = field(default_factory=list)
+    """Cases in which its value is missing, wrong or refused."""
+
+    @property
+    def lacks(self) -> list[str]:
+        """What kinds of cases are missing: ``positive``, ``negative``."""
+        lacking = [] if self.positive else ["positive"]
+        return lacking if self.negative or self.constant else [*lacking, "negative"]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What the cases prove."""
+
+    rows: list[RowCoverage]
+    """Every row of every profile, in order of the tables."""
+    mistakes: list[str]
+    """Claims that can't be right."""
+
+
+def measure(goldens: Iterable[Golden], profiles: Iterable[TableSet]) -> Coverage:
+    """Measure what cases prove of the tables of profiles."""
+    tables_by_profile = {tables.profile: tables for tables in profiles}
+    rows: dict[str, RowCoverage] = {}
+    for tables in tables_by_profile.values():
+        for table in tables.tables.values():
+            for row in table.rows:
+                name = f"{table.name}.{row.key}"
+                rows.setdefault(name, RowCoverage(name, constant=not row.inputs))
+    mistakes: list[str] = []
+    for golden in goldens:
+        case, tables = golden.case, tables_by_profile[golden.case.profile]
+        mine = _rows_of(tables, case.event.get("type"))
+        for name in case.covers:
+            if name not in rows:
+                mistakes.append(f"{golden.name}: covers {name}, but there is no such row")
+            elif name not in mine:
+                mistakes.append(
+                    f"{golden.name}: covers {name}, but no such row applies to a "
+                    f"{case.event.get('type')} event in the profile {case.profile}"
+                )
+            else:
+                row = mine[name]
+                if case.expect and _produced(row, case.event, mine.values(), tables):
+                    rows[name].positive.append(golden.name)
+                elif _without_value(row, case):
+                    rows[name].negative.append(golden.name)
+    return Coverage(list(rows.values()), mistakes)
+
+
+def _rows_of(tables: TableSet, event_type: Any) -> dict[str, Row]:
+    return {
+        f"{table.name}.{row.key}": row
+        for table in tables.for_event(event_type)
+        for row in table.rows
+    }
+
+
+def _produced(row: Row, event: dict[str, Any], rows: Iterable[Row], tables: TableSet) -> bool:
+    """Whether the compiled mapping's output holds the row's own value at the row's key.
+
+    A null is passed on, but proves little; it does not count.
+    """
+    value = row_value(row, event)
+    mapping = tables.mappings.get(event["type"])
+    if mapping is None or value is None or isinstance(value, NoValue):
+        return False
+    path = split_path(row.key)
+    got: Any = mapping(event, [])
+    for key in path[:-1] if path[-1] == SPREAD else path:
+        got = got.get(key, _NONE) if isinstance(got, dict) else _NONE
+    if not isinstance(value, dict) or not isinstance(got, dict):
+        return bool(type(got) is type(value) and got == value)
+    # Other rows may have set keys of their own in the object.
+    others = set(_keys_inside(path[:-1] if path[-1] == SPREAD else path, rows)) | {*row.except_}
+    own = {key: item for key, item in value.items() if key not in others}
+    return bool(own) and all(key in got and got[key] == item for key, item in own.items())
+
+
+def row_value(row: Row, event: dict[str, Any]) -> Any:
+    """The value that a row has by its definition: that of the first input that gives one.
+
+    None where an input is null and none gives a value; ABSENT where there is nothing.
+    """
+    if not row.inputs:
+        return row.value
+    result: Any = ABSENT
+    for source in row.inputs:
+        value: Any = event
+        for key in split_path(source.path):
+            value = value.get(key, ABSENT) if isinstance(value, dict) else ABSENT
+        for name in source.apply:
+            value = value if isinstance(value, NoValue) else TRANSFORMS[name](value)
+        if isinstance(value, NoValue):
+            continue
+        if value is not None:
+            return value
+        result = None
+    return result
+
+
+def _without_value(row: Row, case: Case) -> bool:
+    """Whether the row's value is missing or wrong in a case, or the case is refused for it."""
+    if isinstance(row_value(row, case.event), NoValue):
+        return True
+    paths = [source.path for source in row.inputs]
+    return any(
+        refusal.field == path or refusal.field.startswith(f"{path}.")
+        for refusal in case.refuse
+        for path in paths
+    )
+
+
+def _keys_inside(path: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
+    for row in rows:
+        keys = split_path(row.key)
+        if len(keys) > len(path) and keys[: len(path)] == path and keys[len(path)] != SPREAD:
+            yield keys[len(path)]

@@ -1,0 +1,43 @@
+"""Reads the values of the commands' options: callbacks, as click has them."""
+
+import re
+from pathlib import Path
+
+import click
+
+from .report import WRITERS
+
+
+def address(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, int] | None:
+    """Take ``host:port`` apart; an IPv6 host may stand in brackets."""
+    if value is None:
+        return None
+    host, port = value.rpartition(":")[::2]
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise click.BadParameter(f"expected host:port, such as 127.0.0.1:8099, got {value!r}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def regex(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Check that a value is a regular expression."""
+    try:
+        re.compile(value or "")
+    except re.error as error:
+        raise click.BadParameter(f"{value!r} is no regular expression: {error}") from None
+    return value
+
+
+def report_files(
+    _: click.Context, __: click.Parameter, values: tuple[str, ...]
+) -> list[tuple[str, Path]]:
+    """Take each ``KIND=PATH`` apart, and check kind and folder before the run, not after it."""
+    files: list[tuple[str, Path]] = []
+    for value in values:
+        kind, path = value.partition("=")[::2]
+        if kind not in WRITERS or not path:
+            kinds = " or ".join(f"{kind}=PATH" for kind in WRITERS)
+            raise click.BadParameter(f"expected {kinds}, got {value!r}")
+        if not Path(path).absolute().parent.is_dir():
+            raise click.BadParameter(f"there is no folder {Path(path).parent} for the report")
+        files.append((kind, Path(path)))
+    return files

@@ -1,0 +1,83 @@
+"""Reports of a run: on the terminal, as JUnit XML, as JSON."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import orjson
+from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+from rich.console import Console
+from rich.text import Text
+
+from .result import Result
+
+# What XML 1.0 can't hold, escaped or not.
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def summary(results: Sequence[Result]) -> str:
+    """Such as ``812 passed, 0 failed, 41 skipped``."""
+    counts = Counter(result.outcome for result in results)
+    return f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped"
+
+
+def print_results(results: Sequence[Result], console: Console) -> None:
+    """Print every case that failed, with what is wrong, and every case that was skipped."""
+    for result in results:
+        if result.outcome == "failed":
+            console.print(Text.assemble(("FAILED ", "bold red"), (str(result), "bold")))
+            for line in result.message.splitlines():
+                console.print(Text(f"    {line}", style=_COLOURS.get(line[:1], "")))
+        elif result.outcome == "skipped":
+            console.print(Text(f"skipped {result}: {result.message}", style="dim"))
+
+
+def write_junit(results: Sequence[Result], path: Path) -> None:
+    """Write JUnit XML: a suite for each family, profile and API. Raises OSError."""
+    suites: dict[str, TestSuite] = defaultdict(TestSuite)
+    for result in results:
+        family = result.golden.family.family
+        name = f"{family} ({result.setup})"
+        test = TestCase(_xml(result.golden.case.name), _xml(name))
+        if result.outcome == "failed":
+            failure = Failure(_xml(result.message.partition("\n")[0]))
+            failure.text = _xml(result.message)
+            test.result = [failure]
+        elif result.outcome == "skipped":
+            test.result = [Skipped(_xml(result.message))]
+        suites[name].name = _xml(name)
+        suites[name].add_testcase(test)
+    xml = JUnitXml("cio-conformance")
+    for suite in suites.values():
+        xml.add_testsuite(suite)
+    xml.write(str(path), pretty=True)
+
+
+def write_json(results: Sequence[Result], path: Path) -> None:
+    """Write a JSON list of family, case, profile, api, outcome and message. Raises OSError."""
+    shown = [
+        {
+            "family": result.golden.family.family,
+            "case": result.golden.case.name,
+            "profile": result.setup.profile,
+            "api": result.setup.api,
+            "outcome": result.outcome,
+            "message": result.message,
+        }
+        for result in results
+    ]
+    path.write_bytes(orjson.dumps(shown, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+WRITERS: Final[dict[str, Callable[[Sequence[Result], Path], None]]] = {
+    "json": write_json,
+    "junit": write_junit,
+}
+"""How to write each kind of report."""
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

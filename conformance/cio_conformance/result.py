@@ -1,0 +1,41 @@
+"""The words that the suite's parts share: how a sidecar is set up, and how a case ended."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .fixtures import Api, Golden
+
+Profile = Literal["documented", "standard"]
+SidecarApi = Literal["auto", "v1"]
+"""What ``CIO_API`` may be."""
+Outcome = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Setup:
+    """How a sidecar is set up: which tables it maps by, and which API it sends by."""
+
+    profile: Profile
+    api: SidecarApi
+
+    @property
+    def golden_api(self) -> Api:
+        """The API whose goldens hold: ``auto`` packs v2 batches."""
+        return "v1" if self.api == "v1" else "v2"
+
+    def __str__(self) -> str:
+        return f"{self.profile}, {self.api}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a case ended with a sidecar."""
+
+    golden: Golden
+    setup: Setup
+    outcome: Outcome
+    message: str = ""
+    """Why it failed or was skipped: plain text, of several lines where it holds a diff."""
+
+    def __str__(self) -> str:
+        return f"{self.golden.name} [{self.setup}]"

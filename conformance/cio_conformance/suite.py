@@ -1,0 +1,127 @@
+"""Runs the suite: against sidecars that it starts, or against one that is there."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from .caller import Caller, TargetError
+from .fake import FakeCustomerIO
+from .fake.host_httpserver import hosted
+from .fixtures import Golden
+from .inbox import Inbox
+from .render_check import check_rendered
+from .result import Result, Setup, SidecarApi
+from .runner import Runner
+from .target import Credentials, started
+
+APIS: Final[tuple[SidecarApi, ...]] = ("v1", "auto")
+START_SECONDS: Final = 30
+"""How long a sidecar may take until it serves."""
+
+
+def run_started(
+    goldens: Sequence[Golden],
+    *,
+    apis: Sequence[SidecarApi] = APIS,
+    credentials: Credentials,
+    patience_seconds: float,
+) -> list[Result]:
+    """Start a sidecar for every setup that the cases need, and run its cases. Raises TargetError.
+
+    Cases that need loose JSON go through ``cio-sidecar render``.
+    """
+    cases: dict[Setup, list[Golden]] = defaultdict(list)
+    for golden in goldens:
+        for api in apis:
+            cases[Setup(golden.case.profile, api)].append(golden)
+
+    def run(setup: Setup) -> list[Result]:
+        sendable, loose = _split(cases[setup])
+        rendered = check_rendered(loose, setup)
+        return [*_run_started(sendable, setup, credentials, patience_seconds), *rendered]
+
+    # Each waits for the disk for most of its time; more than the processors bear gains nothing.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return [result for results in pool.map(run, sorted(cases)) for result in results]
+
+
+def run_target(
+    goldens: Sequence[Golden],
+    setup: Setup,
+    *,
+    address: str,
+    fake_host: str,
+    fake_port: int,
+    credentials: Credentials,
+    patience_seconds: float,
+) -> list[Result]:
+    """Run the cases of one profile against a sidecar that sends to the fake hosted here.
+
+    Cases that need loose JSON are skipped. Raises TargetError.
+    """
+    mine = [golden for golden in goldens if golden.case.profile == setup.profile]
+    sendable, loose = _split(mine)
+    inbox = Inbox()
+    with (
+        _fake(inbox, credentials, fake_host, fake_port),
+        Caller(address, timeout_seconds=patience_seconds) as caller,
+    ):
+        caller.wait_until_serving(patience_seconds, lambda: None)
+        runner = Runner(setup, caller, inbox, patience_seconds=patience_seconds)
+        runner.run(sendable)
+        runner.close()
+    skipped = [
+        Result(golden, setup, "skipped", "left to render: gRPC's messages can't hold the event")
+        for golden in loose
+    ]
+    return [*runner.results(sendable), *skipped]
+
+
+def _run_started(
+    goldens: Sequence[Golden], setup: Setup, credentials: Credentials, patience_seconds: float
+) -> list[Result]:
+    if not goldens:
+        return []
+    inbox = Inbox()
+    with _fake(inbox, credentials) as url:
+        with (
+            started(setup, url, credentials) as sidecar,
+            Caller(sidecar.address, timeout_seconds=patience_seconds) as caller,
+        ):
+            caller.wait_until_serving(START_SECONDS, sidecar.check)
+            runner = Runner(
+                setup,
+                caller,
+                inbox,
+                patience_seconds=patience_seconds,
+                explain=sidecar.account,
+            )
+            runner.run(goldens)
+        # It has delivered what was in flight: nothing can come any more.
+        runner.close()
+    return runner.results(goldens)
+
+
+@contextmanager
+def _fake(
+    inbox: Inbox, credentials: Credentials, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[str]:
+    fake = FakeCustomerIO(
+        credentials.site_id, credentials.api_key, keep_requests=0, on_received=inbox.put
+    )
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(hosted(fake, host, port))
+        except OSError as error:
+            why = error.strerror or error
+            raise TargetError(f"the fake can't listen on {host}:{port}: {why}") from None
+        yield url
+
+
+def _split(goldens: Sequence[Golden]) -> tuple[list[Golden], list[Golden]]:
+    """Cases that go over gRPC, and those that only JSON can hold."""
+    sendable = [golden for golden in goldens if golden.family.needs == "grpc"]
+    return sendable, [golden for golden in goldens if golden.family.needs == "json"]

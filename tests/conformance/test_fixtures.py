@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cio_conformance.fixtures import FixtureError, load_fixtures, parse_fixtures, select
+
+from .toy import CASES
+
+
+def mistakes(text: str) -> str:
+    with pytest.raises(FixtureError) as caught:
+        parse_fixtures(text, "toy.yaml")
+    return str(caught.value)
+
+
+def test_the_suites_own_fixtures_can_be_read() -> None:
+    names = [golden.name for golden in load_fixtures()]
+    assert len(names) == len(set(names)) > 400
+
+
+def test_an_unknown_key_is_named_with_its_line() -> None:
+    text = CASES.replace("  - name: a visit\n", "  - name: a visit\n    profil: standard\n")
+    assert mistakes(text) == "toy.yaml:12: cases.1.profil: there is no such key"
+
+
+def test_a_missing_key_is_named_with_the_line_of_its_case() -> None:
+    assert mistakes(CASES.replace("  - name: a visit\n    event", "  - event")) == (
+        "toy.yaml:11: cases.1.name: is missing"
+    )
+
+
+def test_a_case_with_both_ends_is_refused() -> None:
+    text = CASES.replace("    refuse:", "    expect: {v1: [], v2: []}\n    refuse:")
+    assert mistakes(text) == ("toy.yaml:18: cases.2: a case has exactly one of expect and refuse")
+
+
+def test_a_case_with_no_end_is_refused() -> None:
+    text = CASES.replace("    refuse: [{field: userId, reason: NO_PERSON}]\n", "")
+    assert "exactly one of expect and refuse" in mistakes(text)
+
+
+def test_two_cases_of_one_name_are_refused() -> None:
+    assert mistakes(CASES.replace("a visit", "a purchase")) == (
+        "toy.yaml:11: the case of line 3 has the name 'a purchase' already; rename one"
+    )
+
+
+def test_a_value_of_the_wrong_type_is_shown() -> None:
+    assert mistakes(CASES.replace("name: a visit", "name: 5")) == (
+        "toy.yaml:11: cases.1.name: input should be a valid string, got 5"
+    )
+
+
+def test_every_mistake_of_a_file_is_named() -> None:
+    text = CASES.replace("name: a visit", "name: 5").replace("v2: []", "v3: []", 1)
+    assert [line.split(": ")[0] for line in mistakes(text).splitlines()] == [
+        "toy.yaml:6",
+        "toy.yaml:10",
+        "toy.yaml:11",
+    ]
+
+
+def test_text_that_is_not_yaml_is_named_with_its_line() -> None:
+    assert mistakes("family: toy\ncases: [\n").startswith("toy.yaml:")
+
+
+def test_short_forms_are_written_out() -> None:
+    text = CASES.replace(
+        "{total: 5}", "{$merge: [{$numbered: k, count: 2}, {text: {$repeat: ab, times: 2}}]}", 1
+    )
+    event = parse_fixtures(text, "toy.yaml")[0].case.event
+    assert event["properties"] == {"k0": 0, "k1": 1, "text": "abab"}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["{$repeat: x, tmes: 3}", "{$repeat: x, times: many}", "{$merge: [5]}"]
+)
+def test_a_misspelt_short_form_is_refused(wrong: str) -> None:
+    assert mistakes(CASES.replace("{total: 5}", wrong, 1)).startswith(
+        "toy.yaml:5: expected {$repeat: text, times: number}"
+    )
+
+
+def test_a_folder_without_fixtures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FixtureError, match="expected a folder with fixture files"):
+        load_fixtures(tmp_path / "none")
+
+
+def test_mistakes_of_all_files_and_a_family_held_twice_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(CASES)
+    (tmp_path / "b.yaml").write_text(CASES)
+    (tmp_path / "c.yaml").write_text("family: c\n")
+    (tmp_path / "d.yaml").write_bytes(b"\xff")
+    with pytest.raises(FixtureError) as caught:
+        load_fixtures(tmp_path)
+    assert str(caught.value).splitlines() == [
+        "b.yaml: a.yaml has the family toy already; rename one",
+        "c.yaml:1: cases: is missing",
+        "d.yaml: can't be read: it is not UTF-8",
+    ]
+
+
+def test_cases_are_selected_by_family_and_name_in_whatever_case() -> None:
+    goldens = parse_fixtures(CASES, "toy.yaml")
+    assert [golden.case.name for golden in select(goldens, "TOY: a ")] == ["a purchase", "a visit"]
+    assert select(goldens, None) == goldens

@@ -1,0 +1,218 @@
+"""The command `run`: against toys that misbehave, and against the real sidecar."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from cio_conformance import target
+from cio_conformance.cli import main
+from click.testing import CliRunner, Result
+from junitparser import JUnitXml
+
+from .toy import CASES, DUPLICATE, LOOSE, Request, Toy, serving
+
+Change = Callable[[list[Request]], list[Request]]
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    (folder / "toy.yaml").write_text(CASES)
+    return folder
+
+
+def invoke(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, ["run", *arguments], catch_exceptions=False)
+    assert "Traceback" not in result.output
+    return result
+
+
+def run(cases: Path, *arguments: str, **behaviour: Any) -> Result:
+    """Run the toy's cases against a toy."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    with serving(Toy(f"http://{listen}", **behaviour)) as address:
+        to = ("--target", address, "--fake-listen", listen, "--api", "v1", "--patience", "1")
+        return invoke(*to, "--fixtures", str(cases), *arguments)
+
+
+def test_a_sidecar_that_behaves_passes(cases: Path) -> None:
+    result = run(cases)
+    assert result.output.splitlines() == ["3 passed, 0 failed, 0 skipped"]
+    assert result.exit_code == 0
+
+
+def test_a_body_that_differs_fails_with_a_diff(cases: Path) -> None:
+    def change(requests: list[Request]) -> list[Request]:
+        for _, _, body in requests:
+            if "total" in body["data"]:
+                body["data"]["total"] = 5.0
+        return requests
+
+    result = run(cases, requests=change)
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    assert lines[0] == "FAILED toy: a purchase [standard, v1]"
+    assert lines[1] == "    other requests:"
+    assert [line.split() for line in lines if line.startswith(("    - ", "    + "))] == [
+        ["-", '"total":', "5"],
+        ["+", '"total":', "5.0"],
+    ]
+    assert lines[-1] == "2 passed, 1 failed, 0 skipped"
+
+
+def test_a_request_that_does_not_come_fails(cases: Path) -> None:
+    result = run(cases, "--filter", "purchase", requests=lambda _: [])
+    assert result.exit_code == 1
+    assert "expected 1 request, 0 requests came" in result.output
+    assert "waited 1 s for it" in result.output
+
+
+def test_a_request_that_comes_twice_fails(cases: Path) -> None:
+    result = run(cases, requests=lambda requests: requests * 2)
+    assert result.exit_code == 1
+    assert "expected 1 request, 2 requests came" in result.output
+    assert result.output.splitlines()[-1] == "1 passed, 2 failed, 0 skipped"
+
+
+def test_a_request_that_the_fake_refuses_fails_with_its_answer(cases: Path) -> None:
+    def change(requests: list[Request]) -> list[Request]:
+        return [(method, path, {**body, "name": ""}) for method, path, body in requests]
+
+    result = run(cases, "--filter", "visit", requests=change)
+    assert "Customer.io (the fake) answered HTTP 400" in result.output
+    assert '-      "name": "Came",' in result.output
+
+
+def test_an_event_refused_by_mistake_fails_with_the_violations(cases: Path) -> None:
+    result = run(
+        cases,
+        "--filter",
+        "purchase",
+        violations=lambda _: [("event", "TOO_LARGE")],
+    )
+    assert result.exit_code == 1
+    assert "expected ACCEPTED, got INVALID_ARGUMENT: no" in result.output
+    assert "event: TOO_LARGE: said so" in result.output
+
+
+def test_an_event_accepted_by_mistake_fails(cases: Path) -> None:
+    result = run(cases, "--filter", "nobody", violations=lambda _: [])
+    assert result.exit_code == 1
+    assert "expected INVALID_ARGUMENT (userId: NO_PERSON), got ACCEPTED" in result.output
+    assert "expected 0 requests, 1 request came" in result.output
+
+
+def test_an_event_refused_for_another_reason_fails(cases: Path) -> None:
+    result = run(
+        cases, "--filter", "nobody", violations=lambda found: found and [("userId", "REQUIRED")]
+    )
+    assert result.exit_code == 1
+    assert '-  "userId: NO_PERSON"' in result.output
+    assert '+  "userId: REQUIRED"' in result.output
+
+
+def test_a_duplicate_fails_and_says_what_to_do(cases: Path) -> None:
+    result = run(cases, "--filter", "visit", status=lambda _: DUPLICATE)
+    assert result.exit_code == 1
+    assert "got DUPLICATE" in result.output
+    assert "CIO_DEDUP_WINDOW_SECONDS=0" in result.output
+
+
+def test_a_warning_that_no_case_expects_fails(cases: Path) -> None:
+    result = run(cases, "--filter", "visit", warnings=["event"])
+    assert result.exit_code == 1
+    assert '+  "event"' in result.output
+
+
+def test_cases_that_need_json_are_skipped_with_a_target(cases: Path) -> None:
+    (cases / "loose.yaml").write_text(LOOSE)
+    lines = run(cases).output.splitlines()
+    assert lines[0].startswith("skipped loose: a number for a type [standard, v1]: left to render")
+    assert lines[-2:] == ["left to render: 1 of loose, skipped", "3 passed, 0 failed, 1 skipped"]
+
+
+def test_reports_hold_every_result(cases: Path, tmp_path: Path) -> None:
+    (cases / "loose.yaml").write_text(LOOSE)
+    junit, plain = tmp_path / "junit.xml", tmp_path / "results.json"
+    reports = ("--report", f"junit={junit}", "--report", f"json={plain}")
+    run(cases, *reports, requests=lambda requests: [*requests, ("PUT", "/a", {"a": "\x7f\ufffe"})])
+    suites = {suite.name: list(suite) for suite in JUnitXml.fromfile(str(junit))}
+    assert list(suites) == ["toy (standard, v1)", "loose (standard, v1)"]
+    assert [case.name for case in suites["toy (standard, v1)"]] == [
+        "a purchase",
+        "a visit",
+        "nobody",
+    ]
+    assert suites["toy (standard, v1)"][0].result[0].text.startswith("expected 1 request")
+    assert "\x7f\ufffd" in suites["toy (standard, v1)"][0].result[0].text
+    assert suites["loose (standard, v1)"][0].is_skipped
+    results = orjson.loads(plain.read_bytes())
+    assert [result["outcome"] for result in results] == ["failed", "failed", "passed", "skipped"]
+    assert {**results[2], "message": ""} == {
+        "family": "toy",
+        "case": "nobody",
+        "profile": "standard",
+        "api": "v1",
+        "outcome": "passed",
+        "message": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--filter", "("], "is no regular expression"),
+        (["--filter", "no such case"], "no case matches"),
+        (["--report", "html=x"], "expected json=PATH or junit=PATH"),
+        (["--report", "json=/nowhere/x"], "there is no folder /nowhere"),
+        (["--target", "127.0.0.1:1"], "--target and --fake-listen go together"),
+        (["--target", "x", "--fake-listen", "y"], "expected host:port"),
+        (["--fixtures", "/nowhere"], "expected a folder with fixture files"),
+    ],
+)
+def test_what_cannot_be_used_exits_2_with_a_clear_line(arguments: list[str], words: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+def test_a_target_that_is_not_there_exits_2(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path / 'none.sock'}"
+    result = invoke("--target", address, "--fake-listen", "127.0.0.1:0", "--patience", "0.2")
+    assert result.exit_code == 2
+    assert f"{address}: expected a sidecar that serves within 0.2 s" in result.output
+
+
+def test_a_taken_address_for_the_fake_exits_2() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = invoke("--target", "127.0.0.1:1", "--fake-listen", listen)
+    assert result.exit_code == 2
+    assert f"the fake can't listen on {listen}" in result.output
+
+
+def test_a_sidecar_that_dies_at_its_start_exits_2_with_its_words(
+    cases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying = [sys.executable, "-c", "raise SystemExit('there is no disk')"]
+    monkeypatch.setattr(target, "command", lambda *_: dying)
+    result = invoke("--fixtures", str(cases), "--api", "v1")
+    assert result.exit_code == 2
+    assert "the sidecar ended with exit code 1; it said:\n  there is no disk" in result.output
+
+
+def test_the_real_sidecar_passes_the_whole_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The user's own settings must not reach the sidecars.
+    monkeypatch.setenv("CIO_OVERLAY", "/nowhere")
+    monkeypatch.setenv("CIO_CONFIG", "/nowhere.toml")
+    result = invoke()
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1].endswith(" passed, 0 failed, 0 skipped")
