@@ -13,12 +13,9 @@ from cio_sidecar.customerio.limits import Problem
 from cio_sidecar.customerio.operation import Encoded, Operation
 from cio_sidecar.mapping.compiler import MISSING, either
 from cio_sidecar.mapping.errors import FieldWarning, Violation
-from cio_sidecar.mapping.event import Event, check, has_null_byte, null_bytes
+from cio_sidecar.mapping.event import MAX_DEPTH, Event, check, may_be_unfit, unfit
 from cio_sidecar.mapping.profiles import TableSet
 from cio_sidecar.mapping.table import SPREAD
-
-MAX_DEPTH: Final = 254
-"""How deep objects and lists may nest in an event; what JSON encoding bears."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +56,8 @@ class Renderer:
         try:
             encoded_event = orjson.dumps(event)
         except (TypeError, ValueError):
-            return _refused(event, _not_encodable(event))
-        if has_null_byte(encoded_event) and (violations := null_bytes(event)):
+            return _refused(event, unfit(event) or [_NOT_ENCODABLE])
+        if may_be_unfit(event, encoded_event) and (violations := unfit(event)):
             return _refused(event, violations)
         mapping = self.tables.mappings.get(event["type"])
         if mapping is None:
@@ -70,7 +67,11 @@ class Renderer:
         violations = output.pop(MISSING, [])
         if violations and event["type"] == "identify":
             return _refused(event, violations)
-        encoded = _encode(event["type"], output)
+        try:
+            encoded = _encode(event["type"], output)
+        except (TypeError, ValueError):
+            # A row may put what nests as deep as an event may yet deeper into the output.
+            return _refused(event, [_NOT_ENCODABLE])
         if encoded.operation is None or violations:
             named = {violation.field for violation in violations}
             found = [self._violation(event, problem) for problem in encoded.problems]
@@ -96,14 +97,18 @@ class Renderer:
         event_type = event["type"]
         inputs = self.tables.inputs(event_type, problem.key)
         for source in inputs:
-            if self.tables.gives_value(source, event):
+            if self.tables.value_of(source, event) is not None:
                 return source.path
+        spread = self.tables.inputs(event_type, SPREAD) if event_type == "identify" else ()
+        for source in spread:
+            traits = self.tables.value_of(source, event)
+            if not inputs or (traits and problem.key in traits):
+                return f"{source.path}.{problem.key}"
         if inputs:
             return inputs[0].path
-        if event_type == "identify":
-            spread = self.tables.inputs(event_type, SPREAD)
-            if spread:
-                return f"{spread[0].path}.{problem.key}"
+        head, _, rest = problem.key.partition(".")
+        if event_type != "identify" and rest and (whole := self.tables.inputs(event_type, head)):
+            return f"{whole[0].path}.{rest}"
         return problem.key
 
     def _not_mapped(self, event_type: str) -> Violation:
@@ -118,7 +123,7 @@ class Renderer:
 
 def _encode(event_type: str, output: dict[str, Any]) -> Encoded:
     if event_type == "identify":
-        person = output.pop("id")
+        person = output.pop("id", None)
         return cio.identify(person, output)
     return cio.event(output)
 
@@ -128,18 +133,6 @@ def _refused(event: Any, violations: list[Violation]) -> Refused:
     return Refused(message_id if isinstance(message_id, str) else "", violations)
 
 
-def _not_encodable(event: Event) -> list[Violation]:
-    """Why an event can't be written as JSON, by top-level field."""
-    violations = []
-    for field, value in event.items():
-        try:
-            orjson.dumps({field: value})
-        except (TypeError, ValueError):
-            violations.append(
-                Violation(
-                    field,
-                    "TOO_DEEP",
-                    f"objects and lists nest deeper than {MAX_DEPTH} levels: flatten them",
-                )
-            )
-    return violations
+_NOT_ENCODABLE: Final = Violation(
+    "", "TOO_DEEP", f"what it becomes nests deeper than {MAX_DEPTH} levels: flatten it"
+)

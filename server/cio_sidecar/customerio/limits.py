@@ -29,6 +29,10 @@ OPERATION_BYTES: Final = _limit("operation")
 BATCH_BYTES: Final = _limit("batch")
 REQUESTS_PER_SECOND: Final = _limit("requests_per_second")
 
+SECONDS: Final = range(-62_135_596_800, 10**11)
+"""What can be Unix seconds: from the year 1 to 5138. Customer.io replaces what lies beyond, such as
+milliseconds, by the time of receipt."""
+
 # No character takes more than four bytes of UTF-8, so a text with fewer characters than this needs
 # no encoding to be measured.
 _SHORT_ID: Final = PERSON_ID_BYTES // 4
@@ -47,8 +51,13 @@ class Problem(NamedTuple):
     description: str
 
 
-def check_person(key: str, person: str) -> list[Problem]:
-    """Check a person's identifier: its size, and that it can stand in a path."""
+def check_person(key: str, person: Any) -> list[Problem]:
+    """Check a person's identifier: its type and size, and that it can stand in a path."""
+    if person is None:
+        return [Problem(key, "REQUIRED", f"Customer.io identifies nobody without an {key}")]
+    if person.__class__ is not str or not person or person.isspace():
+        what = "expected text that is not blank: add a transform to the row"
+        return [Problem(key, "WRONG_TYPE", what)]
     if person in (".", ".."):
         # Not even percent-encoding keeps these from meaning a folder: the request would go astray.
         return [Problem(key, "INVALID_VALUE", f"{person!r} can't identify a person: use another")]

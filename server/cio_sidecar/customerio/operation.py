@@ -12,6 +12,7 @@ import orjson
 
 from cio_sidecar.customerio.limits import (
     OPERATION_BYTES,
+    SECONDS,
     Problem,
     check_anonymous_id,
     check_attributes,
@@ -19,6 +20,7 @@ from cio_sidecar.customerio.limits import (
     check_person,
     cut_name,
 )
+from cio_sidecar.customerio.reserved import unusable
 
 EVENT_ACTIONS: Final = ("event", "page", "screen")
 
@@ -72,14 +74,18 @@ def identifiers(person: str) -> dict[str, str]:
     return {"id": person}
 
 
-def identify(person: str, attributes: dict[str, Any]) -> Encoded:
+def identify(person: Any, attributes: dict[str, Any]) -> Encoded:
     """Create or update a person (v2 person ``identify``; v1 ``PUT /api/v1/customers/{id}``)."""
+    changes = unusable(attributes)
+    if changes:
+        left_out = {change.key for change in changes}
+        attributes = {key: value for key, value in attributes.items() if key not in left_out}
     problems = [*check_person("id", person), *check_attributes(attributes)]
     anonymous_id = attributes.get("anonymous_id")
     if anonymous_id.__class__ is str:
         problems += check_anonymous_id(anonymous_id)
     if problems:
-        return Encoded(None, problems, [])
+        return Encoded(None, problems, changes)
     item = orjson.dumps(
         {
             "type": "person",
@@ -88,7 +94,7 @@ def identify(person: str, attributes: dict[str, Any]) -> Encoded:
             "attributes": attributes,
         }
     )
-    return Encoded(Operation(f"p:{person}", item, _size_mark(item)), [], [])
+    return Encoded(Operation(f"p:{person}", item, _size_mark(item)), [], changes)
 
 
 def event(fields: dict[str, Any]) -> Encoded:
@@ -107,7 +113,7 @@ def event(fields: dict[str, Any]) -> Encoded:
         problems.append(_NO_PERSON)
     if problems:
         return Encoded(None, problems, [])
-    name, cut = cut_name(fields["name"])
+    name, cut = cut_name(fields["name"].strip())
     changes: list[Problem] = []
     if cut:
         changes.append(Problem("name", "TOO_LARGE", f"cut to 100 bytes: {cut:,} bytes too long"))
@@ -164,6 +170,12 @@ def _wrong_types(fields: dict[str, Any]) -> list[Problem]:
         elif value.__class__ is not expected:
             what = f"expected {word}, got {value.__class__.__name__}: add a transform to the row"
             problems.append(Problem(key, "WRONG_TYPE", what))
+        elif isinstance(value, str) and not value.strip():
+            what = "expected text that is not blank: add a transform to the row"
+            problems.append(Problem(key, "WRONG_TYPE", what))
+        elif isinstance(value, int) and value not in SECONDS:
+            what = f"expected {word}, got what no date has: add a transform to the row"
+            problems.append(Problem(key, "INVALID_VALUE", what))
     if fields.get("type", "event") not in EVENT_ACTIONS:
         one_of = f"expected one of {', '.join(EVENT_ACTIONS)}"
         problems.append(Problem("type", "INVALID_VALUE", one_of))

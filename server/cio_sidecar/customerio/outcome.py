@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, Final
@@ -91,9 +91,12 @@ def retry_after_seconds(answer: Answer, now: float) -> float | None:
         return float(value)
     try:
         moment: datetime = parsedate_to_datetime(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            # An HTTP date is in GMT, whether it says so or not.
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - now)
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, moment.timestamp() - now)
 
 
 def _errors(body: bytes) -> list[Any]:
@@ -104,7 +107,7 @@ def _errors(body: bytes) -> list[Any]:
     if not isinstance(parsed, dict):
         return []
     meta = parsed.get("meta")
-    if isinstance(meta, dict):
+    if isinstance(meta, dict) and ("error" in meta or "errors" in meta):
         single = meta.get("error")
         parsed = {"errors": [single] if single is not None else meta.get("errors")}
     errors = parsed.get("errors")

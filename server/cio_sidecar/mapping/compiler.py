@@ -56,9 +56,11 @@ class _Compiler:
         self._line(0, f"def {name}(event, warnings):")
         self._line(1, "out = {}")
         keys = [row.key for table in tables for row in table.rows]
+        self.spreads_top = SPREAD in keys
         for table in tables:
             for row in table.rows:
-                self._line(1, f"# {table.name}.{row.key}")
+                # Escaped: a line break in a name must not end the comment.
+                self._line(1, ascii(f"# {table.name}.{row.key}")[1:-1])
                 self._row(table, row, has_children=any(k.startswith(f"{row.key}.") for k in keys))
         self._line(1, "return out")
         source = "\n".join(self.lines) + "\n"
@@ -117,10 +119,17 @@ class _Compiler:
         """Put the value at the row's place in the output, making the objects around it."""
         *parents, last = split_path(row.key)
         holder = "out"
-        for parent in parents:
-            self._line(depth, f"p = {holder}.get({parent!r})")
-            self._line(depth, "if p.__class__ is not dict:")
-            self._line(depth + 1, f"p = {holder}[{parent!r}] = {{}}")
+        for index, parent in enumerate(parents):
+            if index or self.spreads_top:
+                # What stands there may be the caller's own object.
+                self._line(depth, f"o = {holder}.get({parent!r})")
+                self._line(
+                    depth, f"{holder}[{parent!r}] = p = dict(o) if o.__class__ is dict else {{}}"
+                )
+            else:
+                self._line(depth, f"p = {holder}.get({parent!r})")
+                self._line(depth, "if p.__class__ is not dict:")
+                self._line(depth + 1, f"{holder}[{parent!r}] = p = {{}}")
             holder = "p"
         if last == SPREAD:
             self._line(depth, f"{holder}.update(v)")

@@ -1,5 +1,8 @@
 """The canonical form of an event: the Segment spec's JSON object. Its shape is checked here."""
 
+import math
+import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from cio_sidecar.mapping.errors import Violation
@@ -11,6 +14,13 @@ EVENT_TYPES: Final = ("identify", "track", "page", "screen", "group", "alias")
 OBJECT_FIELDS: Final = ("properties", "traits", "context")
 MESSAGE_ID_BYTES: Final = 255
 """The most bytes of UTF-8 that a messageId may have; the sidecar's own limit."""
+MAX_DEPTH: Final = 254
+"""How deep objects and lists may nest in an event, itself included; what JSON encoding bears."""
+INTEGERS: Final = range(-(2**63), 2**64)
+"""The whole numbers that can be sent."""
+
+_PLAIN: Final = (bool, type(None), dict, list)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def check(event: Any) -> list[Violation]:
@@ -30,7 +40,7 @@ def check(event: Any) -> list[Violation]:
     if message_id.__class__ is str:
         # No character takes more than four bytes, so most ids need no encoding to be measured.
         if len(message_id) * 4 > MESSAGE_ID_BYTES:
-            size = len(message_id.encode())
+            size = len(message_id.encode("utf-8", "surrogatepass"))
             if size > MESSAGE_ID_BYTES:
                 violations.append(
                     Violation(
@@ -46,38 +56,84 @@ def check(event: Any) -> list[Violation]:
     return violations
 
 
-def has_null_byte(encoded: bytes) -> bool:
-    r"""Whether the JSON of an event may hold a null character: it is written ``\u0000``.
+def may_be_unfit(event: Event, encoded: bytes) -> bool:
+    r"""Whether an event may hold what unfit() names, although it could be written as JSON.
 
-    True also for a backslash followed by ``u0000`` in a text: null_bytes() tells.
+    A null character is written ``\u0000``, and what JSON has no number for ``null``. True also for
+    text that looks like a null character: unfit() tells.
     """
-    return b"\\u0000" in encoded
+    return b"\\u0000" in encoded or (b"null" in encoded and _holds_nonfinite(event.values()))
 
 
-def null_bytes(value: Any, path: str = "") -> list[Violation]:
-    """The fields that hold a null character, in a key or a text."""
+def _holds_nonfinite(values: Iterable[Any]) -> bool:
+    for value in values:
+        kind = value.__class__
+        if kind is float:
+            if not math.isfinite(value):
+                return True
+        elif kind is dict:
+            if _holds_nonfinite(value.values()):
+                return True
+        elif kind is list and _holds_nonfinite(value):
+            return True
+    return False
+
+
+def unfit(event: Event) -> list[Violation]:
+    """The fields whose key or value JSON, or Customer.io, has no place for."""
     found: list[Violation] = []
-    pending = [(path, value)]
+    pending: list[tuple[str, Any, int]] = [("", event, 1)]
     while pending:
-        at, item = pending.pop()
-        if item.__class__ is str and "\0" in item:
-            found.append(
-                Violation(
-                    at, "INVALID_VALUE", "holds a null byte (U+0000): remove it from the text"
-                )
-            )
+        at, item, level = pending.pop()
+        what = _unfit_value(item)
+        if what:
+            found.append(Violation(at, "INVALID_VALUE", what))
+        elif item.__class__ is not dict and item.__class__ is not list:
+            continue
+        elif level > MAX_DEPTH:
+            top = at.partition(".")[0]
+            what = f"objects and lists nest deeper than {MAX_DEPTH} levels: flatten them"
+            found.append(Violation(top, "TOO_DEEP", what))
         elif item.__class__ is dict:
-            for key, inner in item.items():
-                where = f"{at}.{key}" if at else key
-                if "\0" in key:
-                    shown = where.replace("\0", "␀")
-                    found.append(
-                        Violation(shown, "INVALID_VALUE", "the key holds a null byte: remove it")
-                    )
-                pending.append((where, inner))
-        elif item.__class__ is list:
-            pending.extend((f"{at}.{index}", inner) for index, inner in enumerate(item))
-    return found
+            inner: list[tuple[str, Any, int]] = []
+            for key, value in item.items():
+                shown = _shown(key)
+                where = f"{at}.{shown}" if at else shown
+                if key.__class__ is not str:
+                    found.append(Violation(where, "INVALID_VALUE", "a key must be text"))
+                elif what := _unfit_value(key):
+                    found.append(Violation(where, "INVALID_VALUE", f"the key {what}"))
+                inner.append((where, value, level + 1))
+            pending.extend(reversed(inner))
+        else:
+            pending.extend(
+                (f"{at}.{index}", item[index], level + 1) for index in reversed(range(len(item)))
+            )
+    return list(dict.fromkeys(found))
+
+
+def _unfit_value(value: Any) -> str | None:
+    """Why a value that is neither object nor list can't be sent; None if it can."""
+    kind = value.__class__
+    if kind is str:
+        if "\0" in value:
+            return "holds a null byte (U+0000): remove it from the text"
+        if not value.isascii() and _SURROGATE.search(value):
+            return "holds half a surrogate pair, which is no character: remove it from the text"
+    elif kind is float:
+        if not math.isfinite(value):
+            return f"JSON has no {value}: leave the key out, or send null or text"
+    elif kind is int:
+        if value not in INTEGERS:
+            return "a whole number beyond 64 bits: send it as text"
+    elif kind not in _PLAIN:
+        return f"expected a JSON value, got a {kind.__name__}"
+    return None
+
+
+def _shown(key: Any) -> str:
+    """A key as it can stand in a field's name."""
+    return str(key).replace("\0", "␀").encode("utf-8", "backslashreplace").decode()
 
 
 def _unknown_type(got: Any) -> Violation:

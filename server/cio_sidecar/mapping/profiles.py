@@ -27,25 +27,26 @@ class TableSet:
     tables: dict[str, Table]
     """By name."""
     mappings: dict[str, Mapping]
-    """The mapping function of each event type that has a table of its own."""
+    """The mapping function of each event type that has a table."""
 
     def for_event(self, event_type: str) -> list[Table]:
         """The tables of an event type, in order: its own, then those it shares with others."""
         return _tables_of(event_type, self.tables)
 
     @staticmethod
-    def gives_value(source: Input, event: Event) -> bool:
-        """Whether an input of an event has a value, after its transforms. For explaining only."""
+    def value_of(source: Input, event: Event) -> Any:
+        """What an input of an event gives, after its transforms; None for nothing. For explaining
+        only."""
         value: Any = event
         for key in split_path(source.path):
             if not isinstance(value, dict) or key not in value:
-                return False
+                return None
             value = value[key]
         for name in source.apply:
             value = TRANSFORMS[name](value)
             if isinstance(value, NoValue):
-                return False
-        return value is not None
+                return None
+        return value
 
     def inputs(self, event_type: str, key: str) -> tuple[Input, ...]:
         """Where the value of an output key comes from; empty if no row sets it."""
@@ -86,14 +87,14 @@ def load_profile(profile: str, overlay: Iterable[tuple[str, str]] = ()) -> Table
     mappings = {
         event_type: compile_tables(event_type, _tables_of(event_type, tables))
         for event_type in EVENT_TYPES
-        if any(table.events == (event_type,) for table in tables.values())
+        if any(event_type in table.events for table in tables.values())
     }
     return TableSet(profile, tables, mappings)
 
 
 def _tables_of(event_type: str, tables: dict[str, Table]) -> list[Table]:
     mine = [table for table in tables.values() if event_type in table.events]
-    return sorted(mine, key=lambda table: (len(table.events) > 1, table.name))
+    return sorted(mine, key=lambda table: len(table.events) > 1)
 
 
 def _clashes(table: Table, tables: dict[str, Table], file: str) -> list[Mistake]:

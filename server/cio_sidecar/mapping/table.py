@@ -1,6 +1,7 @@
 """The model of a mapping table."""
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Final, Literal
 
@@ -18,6 +19,7 @@ EVENT_KEYS: Final = frozenset(
 event, and ``person``. Every key of an identify is an attribute."""
 
 _SEGMENT = re.compile(r'"((?:[^"\\]|\\.)+)"|([^."\s]+)')
+_PLAIN = re.compile(r'[^."\s]+')
 
 
 class Level(StrEnum):
@@ -83,3 +85,16 @@ def split_path(path: str) -> tuple[str, ...]:
         if path[at] != ".":
             raise ValueError(f"{path!r} is no path: expected a dot at character {at + 1}")
         at += 1
+
+
+def join_path(keys: Iterable[str]) -> str:
+    """The one spelling of a path: what split_path() would take apart, quoted where it must be."""
+    return ".".join(
+        key if _PLAIN.fullmatch(key) else '"' + re.sub(r'(["\\])', r"\\\1", key) + '"'
+        for key in keys
+    )
+
+
+def is_spread(key: str) -> bool:
+    """Whether a row with this key sets every key of an object: ``*``, ``data.*``."""
+    return split_path(key)[-1] == SPREAD

@@ -3,13 +3,15 @@
 A file that can't be used is refused whole, with every mistake by file, line and row.
 """
 
+import math
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from cio_sidecar.mapping.errors import Mistake, TableError
+from cio_sidecar.mapping.event import INTEGERS
 from cio_sidecar.mapping.table import (
     EVENT_KEYS,
     SPREAD,
@@ -19,10 +21,14 @@ from cio_sidecar.mapping.table import (
     Row,
     Strict,
     Table,
+    is_spread,
+    join_path,
     split_path,
 )
 from cio_sidecar.mapping.transforms import TRANSFORMS
 from cio_sidecar.mapping.yaml_lines import Location, YamlError, load
+
+_CONSTANT_DEPTH: Final = 32
 
 
 class _InputFile(Strict):
@@ -106,6 +112,8 @@ class _Reader:
             self._mistake(
                 ("events",), f"the table {raw.table} has its events already; leave events out"
             )
+        if not raw.table.strip():
+            self._mistake(("table",), "table is blank: give the table a name")
         if base is None and not raw.doc:
             self._mistake((), "doc is missing: say in a sentence what the table is for")
         events = base.events if base else tuple(raw.events)
@@ -113,13 +121,18 @@ class _Reader:
         seen: set[str] = set()
         for index, raw_row in enumerate(raw.rows):
             at: Location = ("rows", index)
-            if raw_row.key in seen:
-                self._mistake((*at, "key"), "two rows have this key; merge them into one")
-            seen.add(raw_row.key)
-            if raw_row.remove:
-                self._remove(raw_row, at, rows)
+            try:
+                key = join_path(split_path(raw_row.key))
+            except ValueError as error:
+                self._mistake((*at, "key"), str(error))
                 continue
-            row = self._row(raw_row, at, events)
+            if key in seen:
+                self._mistake((*at, "key"), "two rows have this key; merge them into one")
+            seen.add(key)
+            if raw_row.remove:
+                self._remove(raw_row, key, at, rows)
+                continue
+            row = self._row(raw_row, key, at, events)
             if row is None:
                 continue
             if row.key == SPREAD and row.key not in rows:
@@ -132,35 +145,37 @@ class _Reader:
         doc = raw.doc or (base.doc if base else "")
         return Table(name=raw.table, doc=doc, events=events, rows=tuple(rows.values()))
 
-    def _remove(self, raw: _RowFile, at: Location, rows: dict[str, Row]) -> None:
-        if raw.key not in rows:
+    def _remove(self, raw: _RowFile, key: str, at: Location, rows: dict[str, Row]) -> None:
+        if key not in rows:
             known = ", ".join(rows) or "none"
             self._mistake((*at, "key"), f"there is no such row to remove; there are {known}")
         elif raw.model_fields_set - {"key", "remove"}:
             self._mistake(at, "a row with remove: true has only key and remove")
         else:
-            del rows[raw.key]
+            del rows[key]
 
-    def _row(self, raw: _RowFile, at: Location, events: Iterable[str]) -> Row | None:
+    def _row(self, raw: _RowFile, key: str, at: Location, events: Iterable[str]) -> Row | None:
         before = len(self.mistakes)
-        self._check_key(raw, at, events)
+        self._check_key(key, at, events)
         has_value = "value" in raw.model_fields_set
         if has_value == (raw.from_ is not None):
             self._mistake(at, "a row has exactly one of from (an input) and value (a constant)")
         if has_value and raw.apply:
             self._mistake((*at, "apply"), "apply goes with from; write the value as it shall be")
+        if problem := _unfit(raw.value):
+            self._mistake((*at, "value"), f"value: {problem}")
         if not raw.doc:
             self._mistake(at, "doc is missing: say in a sentence what the row is for")
         self._check_transforms(raw.apply, (*at, "apply"))
-        if raw.except_ and not raw.key.endswith(SPREAD):
+        if raw.except_ and not is_spread(key):
             self._mistake((*at, "except"), "except goes with the key * alone")
-        if raw.key.endswith(SPREAD) and "object" not in raw.apply:
+        if is_spread(key) and "object" not in raw.apply:
             self._mistake(at, "a row with the key * needs apply: [object]")
         inputs = self._inputs(raw, at)
         if len(self.mistakes) > before:
             return None
         return Row(
-            key=raw.key,
+            key=key,
             level=Level(raw.level),
             doc=raw.doc,
             inputs=inputs,
@@ -188,13 +203,15 @@ class _Reader:
                 known = ", ".join(TRANSFORMS)
                 self._mistake(at, f"there is no transform {name!r}; there are {known}")
 
-    def _check_key(self, raw: _RowFile, at: Location, events: Iterable[str]) -> None:
-        try:
-            first = split_path(raw.key)[0]
-        except ValueError as error:
-            self._mistake((*at, "key"), str(error))
-            return
-        if set(events) & {"page", "screen", "track"} and first not in EVENT_KEYS:
+    def _check_key(self, key: str, at: Location, events: Iterable[str]) -> None:
+        first, *_ = keys = split_path(key)
+        if "\0" in key:
+            self._mistake((*at, "key"), "holds a null byte (U+0000): remove it")
+        elif SPREAD in keys[:-1]:
+            self._mistake(
+                (*at, "key"), "* stands for every key of an object: nothing goes below it"
+            )
+        elif set(events) - {"identify"} and first not in EVENT_KEYS:
             allowed = ", ".join(sorted(EVENT_KEYS - {SPREAD}))
             self._mistake(
                 (*at, "key"),
@@ -208,7 +225,11 @@ class _Reader:
             for later in keys[index + 1 :]:
                 if key.startswith(f"{later}."):
                     at = next(
-                        (("rows", i) for i, row in enumerate(raw.rows) if row.key in (key, later)),
+                        (
+                            ("rows", i)
+                            for i, row in enumerate(raw.rows)
+                            if join_path(split_path(row.key)) in (key, later)
+                        ),
                         (),
                     )
                     self._mistake(at, f"the row {later} would overwrite {key}: put it before")
@@ -216,12 +237,16 @@ class _Reader:
     def _invalid(self, detail: ErrorDetails) -> None:
         location: Location = detail["loc"]
         name = next((str(part) for part in reversed(location) if isinstance(part, str)), "table")
+        model: type[BaseModel] = _TableFile if len(location) == 1 else _RowFile
+        if len(location) > 3:
+            model = _InputFile
+        known = ", ".join(field.alias or key for key, field in model.model_fields.items())
         if detail["type"] == "extra_forbidden":
-            model: type[BaseModel] = _TableFile if len(location) == 1 else _RowFile
-            if len(location) > 3:
-                model = _InputFile
-            known = ", ".join(field.alias or key for key, field in model.model_fields.items())
             self._mistake(location, f"unknown key {name!r}; there are {known}")
+        elif detail["type"] == "model_type":
+            what = "a path or an object" if model is _InputFile else "an object"
+            got = f"{detail['input']!r:.60}"
+            self._mistake(location, f"{name}: expected {what} with the keys {known}, got {got}")
         elif detail["type"] == "missing":
             self._mistake(location[:-1], f"{name} is missing")
         else:
@@ -238,3 +263,19 @@ class _Reader:
         mistake = Mistake(self.file, self.document.line(at), row, problem)
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
+
+
+def _unfit(value: Any, depth: int = 0) -> str | None:
+    """Why a constant can't stand in a request; None if it can."""
+    if isinstance(value, (dict, list)):
+        if depth == _CONSTANT_DEPTH:
+            return f"nests deeper than {_CONSTANT_DEPTH} levels: flatten it"
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        return next((problem for item in inner if (problem := _unfit(item, depth + 1))), None)
+    if isinstance(value, str) and "\0" in value:
+        return "holds a null byte (U+0000): remove it"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"JSON has no {value}: write null or text"
+    if isinstance(value, int) and value not in INTEGERS:
+        return f"{value} is beyond 64 bits: write it as text"
+    return None

@@ -4,6 +4,7 @@ Each takes a value and returns a value, or a NoValue. None is JSON's null.
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -36,12 +37,15 @@ _JSON_TYPES: Final = {
     list: "a list",
     dict: "an object",
 }
+_MOST_DIGITS: Final = 100
+"""More than any moment has; int() itself refuses more than 4,300."""
 _EXACT_INTEGERS: Final = 2.0**53
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
 _NOT_A_TIME: Final = "expected an ISO 8601 date-time or Unix seconds, got "
 _EARLIEST: Final = -62_135_596_800
-_LATEST: Final = 253_402_300_799
+# Beyond it, in the year 5138, seconds can no longer be told from milliseconds.
+_LATEST: Final = 10**11 - 1
 
 
 def json_type(value: object) -> str:
@@ -119,20 +123,27 @@ def unix_seconds(value: Any) -> Any:
         if not trimmed:
             return ABSENT
         if _NUMBER.fullmatch(trimmed):
-            # Digits without a fraction stay exact: a double can't hold nanoseconds.
-            return _seconds(float(trimmed) if "." in trimmed else int(trimmed))
+            return _seconds(_floor(trimmed))
         try:
-            moment = datetime.fromisoformat(trimmed)
+            moment = datetime.fromisoformat(trimmed.upper())
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
-            return (moment - _EPOCH) // _SECOND
         except (ValueError, OverflowError):
             return NoValue(_NOT_A_TIME + "other text; ignored")
+        return _in_calendar((moment - _EPOCH) // _SECOND)
     if value is None:
         return None
     if value.__class__ is int or value.__class__ is float:
         return _seconds(value)
     return NoValue(f"{_NOT_A_TIME}{json_type(value)}; ignored")
+
+
+def _floor(digits: str) -> float:
+    """The whole number at or below digits; exact, as a double can't hold nanoseconds."""
+    whole, _, fraction = digits.partition(".")
+    if len(whole) > _MOST_DIGITS:
+        return math.inf
+    return int(whole) - (whole[0] == "-" and fraction.strip("0") != "")
 
 
 def _seconds(number: float) -> Any:
@@ -145,8 +156,12 @@ def _seconds(number: float) -> Any:
         seconds = number // 1_000_000
     else:
         seconds = number // 1_000_000_000
+    return _in_calendar(seconds)
+
+
+def _in_calendar(seconds: float) -> Any:
     if not _EARLIEST <= seconds <= _LATEST:
-        return NoValue(_NOT_A_TIME + "a number outside the years 1 to 9999; ignored")
+        return NoValue(_NOT_A_TIME + "a time outside the years 1 to 5138; ignored")
     return int(seconds)
 
 

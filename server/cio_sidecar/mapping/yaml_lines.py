@@ -35,7 +35,8 @@ for _tag, _pattern, _first in (
     ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
     (
         "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
         list("-+.0123456789"),
     ),
 ):
@@ -69,7 +70,10 @@ def load(text: str) -> Document:
     except yaml.YAMLError as error:
         raise YamlError(1, str(error).splitlines()[0]) from None
     lines: dict[Location, int] = {(): 1}
-    return Document(None if node is None else _value(node, (), lines), lines)
+    try:
+        return Document(None if node is None else _value(node, (), lines), lines)
+    except RecursionError:
+        raise YamlError(1, "nests too deep, or an alias (*) stands within its anchor (&)") from None
 
 
 def _value(node: yaml.Node, at: Location, lines: dict[Location, int]) -> Any:
@@ -92,8 +96,16 @@ def _value(node: yaml.Node, at: Location, lines: dict[Location, int]) -> Any:
 
 
 def _scalar(node: yaml.Node) -> Any:
-    text: str = node.value
-    match node.tag.rpartition(":")[2]:
+    kind = node.tag.rpartition(":")[2]
+    try:
+        return _typed(kind, node.value)
+    except ValueError:
+        line = node.start_mark.line + 1
+        raise YamlError(line, f"{node.value!r:.60} can't be read as {kind}") from None
+
+
+def _typed(kind: str, text: str) -> Any:
+    match kind:
         case "null":
             return None
         case "bool":
