@@ -27,6 +27,7 @@ WINDOW_EVENTS: Final = 10_000
 _KEPT_BYTES: Final = 64 * 1024
 """How much of a request and of an answer a dead letter keeps."""
 _RETRY_AFTER_CAP_SECONDS: Final = 3600.0
+_SETTLE_AGAIN_SECONDS: Final = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ class Sends(Protocol):
 
     async def send(self, request: Request) -> Answer:
         """Send a request and read its answer. Raises Unreachable."""
+
+    async def region(self) -> Answer:
+        """Ask which region the credentials belong to. Raises Unreachable."""
 
 
 @dataclass(slots=True)
@@ -103,14 +107,21 @@ class Dispatcher:
         queue.on_committed = self._on_committed
 
     async def run(self) -> None:
-        """Deliver until stop() is called and what is in flight has come back."""
-        while not self._stopping:
-            self._wake.clear()
-            await self._lease()
-            self._start_shipments()
-            await self._sleep()
-        if self._shipping:
-            await asyncio.wait(self._shipping)
+        """Deliver until stop() is called and what is in flight has come back.
+
+        Cancelled, it gives up what is in flight: that stays in the queue.
+        """
+        try:
+            while not self._stopping:
+                self._wake.clear()
+                await self._lease()
+                self._start_shipments()
+                await self._sleep()
+            if self._shipping:
+                await asyncio.wait(self._shipping)
+        finally:
+            for task in self._shipping:
+                task.cancel()
 
     def stop(self) -> None:
         """Start nothing more. Events that are not settled stay in the queue."""
@@ -118,7 +129,10 @@ class Dispatcher:
         self._wake.set()
 
     def pause(self, why: str) -> None:
-        """Hold everything back, and try a single event from time to time."""
+        """Hold everything back, and try from time to time whether the credentials are good: with
+        a single event, or, where none waits, by asking for their region. Without the latter a
+        sidecar that is not ready, and so gets no events, would never be ready again.
+        """
         if self.paused_because is None:
             log.error("delivery is PAUSED, events are kept: %s", why)
         self.paused_because = why
@@ -126,6 +140,7 @@ class Dispatcher:
             return
         self._pauses += 1
         self._hold(max(1.0, backoff_seconds(self._pauses + 3, self._random())))
+        self._wake.set()
 
     def _on_committed(self) -> None:
         self._more = True
@@ -153,9 +168,9 @@ class Dispatcher:
         probing = self.paused_because is not None
         while len(self._shipping) < (1 if probing else self._concurrency):
             shipment = self._lanes.take(now, most=1 if probing else None)
-            if shipment is None:
+            if shipment is None and not probing:
                 return
-            task = asyncio.create_task(self._ship(shipment))
+            task = asyncio.create_task(self._ship(shipment) if shipment else self._probe())
             self._shipping.add(task)
             task.add_done_callback(self._shipped)
 
@@ -164,7 +179,7 @@ class Dispatcher:
         self._wake.set()
         if not task.cancelled() and (error := task.exception()):
             # Its events stay leased and on disk: the next start delivers them.
-            log.error("a shipment failed in an unforeseen way: %s", type(error).__name__)
+            self._say_unforeseen(error)
 
     async def _sleep(self) -> None:
         """Wait for news, or until the next lane is ready or the hold is over."""
@@ -185,7 +200,12 @@ class Dispatcher:
         for event in events:
             event.attempts += 1
         send = self._by_v1 if shipment.by_v1 else self._by_batch
-        results = await send(events)
+        try:
+            results = await send(events)
+        except Exception as error:
+            # A mistake of ours must not hold a person's events back until a restart.
+            self._say_unforeseen(error)
+            results = [_Result(Outcome.RETRY, "a mistake within the sidecar")] * len(events)
         now = self._clock()
         again = [
             (event, result)
@@ -204,6 +224,19 @@ class Dispatcher:
         self._lanes.done(event for event, _ in settled)
         await self._settle(settled)
 
+    async def _probe(self) -> None:
+        try:
+            answer = await self._sender.region()
+        except Unreachable as error:
+            self._say_trouble(str(error))
+            self._hold(max(1.0, backoff_seconds(self._pauses + 3, self._random())))
+            return
+        self._count(answer.status)
+        if classify(answer.status) is Outcome.PAUSE:
+            self.pause(refused_credentials(answer.status))
+        else:
+            self._say_well()
+
     def _again(self, failed: "list[tuple[Leased, _Result]]", now: float) -> None:
         events = [event for event, _ in failed]
         result = failed[0][1]
@@ -215,6 +248,9 @@ class Dispatcher:
             wait = 0.0
         elif result.wait_seconds is not None:
             self._hold(min(result.wait_seconds, _RETRY_AFTER_CAP_SECONDS))
+        elif self.paused_because is not None:
+            # The single event that was tried met other trouble: the next one waits as well.
+            self._hold(max(1.0, wait))
         if result.outcome is Outcome.RETRY:
             self._say_trouble(result.why)
         self._lanes.retry(events, now + wait)
@@ -243,11 +279,22 @@ class Dispatcher:
                 len(buried),
                 buried[0].status,
             )
-        try:
-            await self._queue.settle(delivered, buried)
-        except QueueError as error:
-            # They stay in the file and are sent again after a restart: repeats, but no loss.
-            log.error("delivered events can't be settled: %s", error)
+        said = False
+        while True:
+            try:
+                await self._queue.settle(delivered, buried)
+            except QueueError as error:
+                if not said:
+                    log.error("delivered events can't be settled, tried again: %s", error)
+                    said = True
+                if self._stopping:
+                    # They stay in the file and are sent again after a restart: repeats, no loss.
+                    return
+                # Meanwhile this shipment keeps its place among those in flight: there is no use in
+                # sending more of what can't be settled.
+                await asyncio.sleep(_SETTLE_AGAIN_SECONDS)
+            else:
+                return
 
     async def _by_v1(self, events: Sequence[Leased]) -> list[_Result]:
         """Send each operation of a single event as a request of its own, in order."""
@@ -274,7 +321,8 @@ class Dispatcher:
             return [result] * len(events)
         middle = len(events) // 2
         first = await self._by_batch(events[:middle])
-        if first[-1].outcome is Outcome.PAUSE:
+        if first[-1].outcome in (Outcome.RETRY, Outcome.PAUSE):
+            # The rest waits with it: its first event may be of the same person as the last here.
             return first + [first[-1]] * (len(events) - middle)
         return first + await self._by_batch(events[middle:])
 
@@ -326,10 +374,7 @@ class Dispatcher:
             return _Result(Outcome.RETRY, why, answer.status, wait_seconds=wait_seconds)
         why = reason(answer)
         if outcome is Outcome.PAUSE:
-            why = (
-                f"Customer.io refused the credentials (HTTP {answer.status}): check CIO_SITE_ID, "
-                "CIO_API_KEY and CIO_REGION"
-            )
+            why = refused_credentials(answer.status)
         return _Result(outcome, why, answer.status, request, answer.body)
 
     def _count(self, status: int) -> None:
@@ -337,6 +382,10 @@ class Dispatcher:
 
     def _hold(self, seconds: float) -> None:
         self._hold_until = max(self._hold_until, self._clock() + seconds)
+
+    def _say_unforeseen(self, error: BaseException) -> None:
+        # Its words may hold a person's data.
+        log.error("a shipment failed in an unforeseen way: %s", type(error).__name__)
 
     def _say_trouble(self, why: str) -> None:
         if self._trouble != why:
@@ -348,6 +397,14 @@ class Dispatcher:
         self._trouble = None
         self.paused_because = None
         self._pauses = 0
+
+
+def refused_credentials(status: int) -> str:
+    """Why delivery is paused, and what to do."""
+    return (
+        f"Customer.io refused the credentials (HTTP {status}): check CIO_SITE_ID, CIO_API_KEY and "
+        "CIO_REGION"
+    )
 
 
 def _retry_later(answer: Answer) -> _Result:

@@ -1,6 +1,7 @@
 """Sends requests to the Track API with aiohttp."""
 
 import asyncio
+import errno
 from base64 import b64encode
 from types import TracebackType
 from typing import Final, Self
@@ -70,10 +71,9 @@ class Sender:
         """
         try:
             return await self._send(request)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
-            pass
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._unreachable(error) from None
+            if not _was_dropped(error):
+                raise self._unreachable(error) from None
         try:
             return await self._send(request)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -105,6 +105,17 @@ class Sender:
         else:
             why = f"the connection broke ({type(error).__name__})"
         return Unreachable(f"{self.base_url} can't be reached: {why}")
+
+
+def _was_dropped(error: Exception) -> bool:
+    """Whether a connection that had been made was closed before the answer."""
+    if isinstance(error, aiohttp.ClientOSError):
+        # aiohttp's own class, whose errno alone tells a reset.
+        made = not isinstance(error, aiohttp.ClientConnectorError)
+        return made and error.errno in (errno.ECONNRESET, errno.EPIPE)
+    return isinstance(
+        error, (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
+    )
 
 
 def _basic_auth(user: str, password: str) -> str:

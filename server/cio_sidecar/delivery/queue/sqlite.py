@@ -7,6 +7,7 @@ the next one.
 """
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
@@ -60,6 +61,8 @@ CREATE TABLE dead_letters (
 );
 """
 
+log = logging.getLogger(__name__)
+
 _Result = TypeVar("_Result")
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]", bool]
 
@@ -90,14 +93,8 @@ class SqliteQueue:
         self._closed = False
         try:
             self._db = self._open()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise QueueError(_explain(error, path)) from None
-        self._page_size: int = self._db.execute("PRAGMA page_size").fetchone()[0]
-        self._next_seq = 1 + max(
-            self._db.execute(f"SELECT coalesce(max(seq), 0) FROM {table}").fetchone()[0]  # noqa: S608
-            for table in ("events", "dead_letters")
-        )
-        self._waiting: int = self._count("events")
         self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
         self._thread.start()
 
@@ -107,12 +104,20 @@ class SqliteQueue:
         Each result says whether the event is new: False where its message_id was accepted before,
         within the dedup window. Raises QueueFull or QueueError; then none was stored.
         """
-        results = await self._run(lambda: self._put(entries), writes=True)
+        try:
+            results = await self._run(lambda: self._put(entries), writes=True)
+        except asyncio.CancelledError:
+            # The caller went away, the job is still done: whoever leases now comes after it.
+            self.on_committed()
+            raise
         self.on_committed()
         return results
 
     async def lease(self, limit: int) -> list[Leased]:
-        """Take out up to ``limit`` of the events that this process has not leased yet, in order."""
+        """Take out up to ``limit`` of the events that this process has not leased yet, in order.
+
+        Fewer means that there are no more. One that can't be read stays in the file and is logged.
+        """
         return await self._run(lambda: self._lease(limit), writes=False)
 
     async def settle(self, delivered: Sequence[int], buried: Sequence[Burial] = ()) -> None:
@@ -158,6 +163,12 @@ class SqliteQueue:
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             db.execute("COMMIT")
+            self._page_size: int = db.execute("PRAGMA page_size").fetchone()[0]
+            self._next_seq: int = 1 + max(
+                db.execute(f"SELECT coalesce(max(seq), 0) FROM {table}").fetchone()[0]  # noqa: S608
+                for table in ("events", "dead_letters")
+            )
+            self._waiting: int = db.execute("SELECT count(*) FROM events").fetchone()[0]
         except BaseException:
             db.close()
             raise
@@ -207,6 +218,9 @@ class SqliteQueue:
         return results
 
     def _put(self, entries: Sequence[Entry]) -> list[bool]:
+        now = int(self._clock())
+        # Before the limit is checked: the ids alone may have reached it.
+        self._db.execute("DELETE FROM message_ids WHERE accepted_at < ?", (now - self._window,))
         size = sum(len(entry.event) + len(entry.operations) for entry in entries)
         used = self._used_bytes()
         if used + size > self._max_bytes:
@@ -214,8 +228,6 @@ class SqliteQueue:
                 f"the queue is full: {used:,} bytes in use, the limit is {self._max_bytes:,} "
                 "(queue_max_bytes); try again when events have been delivered"
             )
-        now = int(self._clock())
-        self._db.execute("DELETE FROM message_ids WHERE accepted_at < ?", (now - self._window,))
         remembered = [entry.message_id for entry in entries if entry.remember]
         known: set[str] = set()
         if remembered:
@@ -255,13 +267,21 @@ class SqliteQueue:
         return results
 
     def _lease(self, limit: int) -> list[Leased]:
-        rows = self._db.execute(
-            "SELECT seq, lane, operations FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
-            (self._cursor, limit),
-        ).fetchall()
-        if rows:
+        leased: list[Leased] = []
+        while room := limit - len(leased):
+            rows = self._db.execute(
+                "SELECT seq, lane, operations FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+                (self._cursor, room),
+            ).fetchall()
+            if not rows:
+                break
             self._cursor = rows[-1][0]
-        return [Leased(seq, lane, unpack(lane, operations)) for seq, lane, operations in rows]
+            for seq, lane, operations in rows:
+                try:
+                    leased.append(Leased(seq, lane, unpack(lane, operations)))
+                except (TypeError, ValueError) as error:
+                    log.error("event %d can't be read, and stays in the file: %s", seq, error)
+        return leased
 
     def _settle(self, delivered: Sequence[int], buried: Sequence[Burial]) -> None:
         died_at = int(self._clock())
@@ -327,6 +347,8 @@ def _explain(error: Exception, path: Path) -> str:
         return f"{path} can't be written, the disk is full or failing ({error}): free some space"
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return f"{path} is damaged ({error}): move it away and keep it, then start again"
-    if code.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+    if isinstance(error, OSError) or code.startswith(
+        ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")
+    ):
         return f"{path} can't be opened for writing ({error}): check CIO_DATA_DIR"
     return f"{path}: {type(error).__name__}: {error}"
