@@ -1,6 +1,7 @@
 """The command ``cio-sidecar``."""
 
 import asyncio
+import io
 import signal
 import sys
 import time
@@ -30,12 +31,17 @@ EXIT_UNAVAILABLE: Final = 3
 
 # A key on the command line shows in every list of processes.
 _NOT_FLAGS: Final = frozenset({"api_key"})
+# The fake stands in for all of these.
+_NOT_OF_DEV: Final = frozenset(
+    {"site_id", "site_id_file", "api_key_file", "region", "base_url", "data_dir"}
+)
 
 
 def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command an option for every setting, and ``--config``."""
+    without = _NOT_FLAGS | (_NOT_OF_DEV if command.__name__ == "dev" else set())
     for name, setting in reversed(Settings.model_fields.items()):
-        if name in _NOT_FLAGS:
+        if name in without:
             continue
         default = setting.default
         shown = "" if default in (None, "", PydanticUndefined) else f"  [default: {default}]"
@@ -100,8 +106,8 @@ def serve(config: Path | None, **flags: Any) -> None:
     logs.set_up(settings.log_level)
 
     async def run(stopped: asyncio.Event) -> bool:
-        async with Sidecar(settings):
-            await stopped.wait()
+        async with Sidecar(settings) as sidecar:
+            await sidecar.until(stopped)
         return True
 
     _run(run)
@@ -140,6 +146,7 @@ def render(profile: str, api: str, overlay: Path | None, now: str | None) -> Non
         received_at = _moment(now)
     except ConfigError as error:
         _fail(error, EXIT_USAGE)
+    _require_input()
     all_good = True
     output = sys.stdout.buffer
     for good, line in render_lines(
@@ -154,6 +161,12 @@ def render(profile: str, api: str, overlay: Path | None, now: str | None) -> Non
         output.flush()
     if not all_good:
         sys.exit(EXIT_REFUSED)
+
+
+def _require_input() -> None:
+    if sys.stdin is None:
+        error = ConfigError("standard input is closed: give events, a JSON object a line")
+        _fail(error, EXIT_USAGE)
 
 
 def _moment(now: str | None) -> float:
@@ -187,10 +200,14 @@ def send(target: str, patience: float) -> None:
     from cio_sidecar.app.send import SendFailed, send_lines
 
     counts = {"accepted": 0, "duplicate": 0, "refused": 0}
+    _require_input()
+    # A reader of its own: a thread may be waiting on it when the process ends, and that of sys
+    # could not be closed then.
+    lines = io.BufferedReader(io.FileIO(0, closefd=False))
     output = sys.stdout.buffer
     progress = sys.stderr.isatty() and not sys.stdout.isatty()
     try:
-        for receipt in send_lines(sys.stdin.buffer, target, patience_seconds=patience):
+        for receipt in send_lines(lines, target, patience_seconds=patience):
             output.write(orjson.dumps(receipt) + b"\n")
             output.flush()
             counts[receipt["status"]] += 1

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -11,6 +12,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
     YamlConfigSettingsSource,
 )
+from yarl import URL
 
 ENV_PREFIX: Final = "CIO_"
 
@@ -25,7 +27,10 @@ class ConfigError(Exception):
 class Settings(BaseSettings):
     """Everything that can be set. Every field is also the variable ``CIO_<NAME>``."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+    # A variable that is set to nothing, as compose files and charts do, is not set.
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
+    )
 
     site_id: str = Field("", description="Site id of the Customer.io workspace. Required.")
     site_id_file: Path | None = Field(None, description="File that holds the site id instead.")
@@ -94,8 +99,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
-        if self.base_url and not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(f"CIO_BASE_URL: expected http:// or https://…, got {self.base_url!r}")
+        if self.base_url and not _is_base_url(self.base_url):
+            raise ValueError(
+                "CIO_BASE_URL: expected http://host or https://host, with a port and a path where "
+                f"needed and nothing else, got {self.base_url.rpartition('@')[2]!r}"
+            )
         return self
 
     @property
@@ -148,7 +156,7 @@ def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
         return _FromSources(**flags)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(detail) for detail in error.errors())) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file}: can't be read: {error}") from None
 
 
@@ -162,6 +170,20 @@ def _explain(detail: Any) -> str:
         return f"{name}: there is no such setting; there are {known}"
     got = "" if name == "api_key" else f", got {detail['input']!r:.60}"
     return f"{_variable(name)}: {message[0].lower()}{message[1:]}{got}"
+
+
+def _is_base_url(text: str) -> bool:
+    """Whether paths can be put after it. Credentials have settings of their own."""
+    try:
+        url = URL(text)
+        return bool(
+            url.scheme in ("http", "https")
+            and url.host
+            and url.port
+            and not (url.user or url.password or url.query_string or url.fragment)
+        )
+    except ValueError:
+        return False
 
 
 def _variable(name: str) -> str:

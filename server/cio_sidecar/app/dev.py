@@ -69,26 +69,24 @@ class Show:
 async def run(settings: Settings, *, once: bool, stopped: asyncio.Event) -> bool:
     """Play the sample events; then stay until ``stopped`` is set, unless ``once``.
 
-    ``settings`` gives everything but the credentials and the base URL. With ``once`` the queue lies
-    in a temporary folder. Returns whether every sample was delivered and nothing is left.
+    ``settings`` gives everything but the credentials, the base URL and the data folder: the fake
+    forgets all at the end, and so does the queue. Returns whether every sample was delivered and
+    nothing is left.
     """
     show = Show(Console())
     fake = FakeCustomerIO(SITE_ID, API_KEY, on_received=show.received)
     async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cio-sidecar-"))
         fake_host = await host_aiohttp.start(fake)
         stack.push_async_callback(fake_host.stop)
         changes: dict[str, Any] = {
             "site_id": SITE_ID,
             "api_key": SecretStr(API_KEY),
             "base_url": fake_host.url,
+            "data_dir": Path(folder),
         }
         if once:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cio-sidecar-"))
-            changes |= {
-                "data_dir": Path(folder),
-                "listen": f"unix:{folder}/grpc.sock",
-                "http_listen": "127.0.0.1:0",
-            }
+            changes |= {"listen": f"unix:{folder}/grpc.sock", "http_listen": "off"}
         sidecar = await stack.enter_async_context(Sidecar(settings.model_copy(update=changes)))
         show.say(f"fake Customer.io on {fake_host.url}, sidecar on {sidecar.address}\n")
         sent = await _play(sidecar.address, show)
@@ -98,14 +96,15 @@ async def run(settings: Settings, *, once: bool, stopped: asyncio.Event) -> bool
             f"{len(fake.people)} people and {len(fake.events)} events; "
             f"{stats.waiting} waiting, {stats.dead_letters} dead letters"
         )
+        all_well = show.requested == sent and stats.waiting == 0 and stats.dead_letters == 0
         if not once:
-            show.say(
-                f"\nstill serving: gRPC on {sidecar.address}, "
-                f"health and metrics on http://{sidecar.http_address}, "
-                f"the fake's state on {fake_host.url}/_fake/people; stop with Ctrl-C"
-            )
+            http = sidecar.http_address
+            show.say(f"\nstill serving gRPC on {sidecar.address}; stop with Ctrl-C")
+            show.say(f"what the fake holds: {fake_host.url}/_fake/people, …/events, …/requests")
+            if http:
+                show.say(f"readiness and metrics: http://{http}/readyz, http://{http}/metrics")
             await stopped.wait()
-        return stats.waiting == 0 and stats.dead_letters == 0
+        return all_well
 
 
 async def _settled(sidecar: Sidecar) -> Stats:
@@ -127,7 +126,12 @@ async def _play(address: str, show: Show) -> int:
             event = orjson.loads(line)
             show.event(number, event)
             request = ingest_pb2.SendRequest(event=from_event(event))
-            response = await stub.Send(request, timeout=ANSWER_SECONDS)
-            show.receipt(response.result)
-            await asyncio.wait_for(show.requests.get(), ANSWER_SECONDS)
+            try:
+                response = await stub.Send(request, timeout=ANSWER_SECONDS)
+                show.receipt(response.result)
+                await asyncio.wait_for(show.requests.get(), ANSWER_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                show.say(f"    {error.code().name}: {error.details()}")
+            except TimeoutError:
+                show.say(f"    no request came within {ANSWER_SECONDS} seconds")
     return len(samples)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from cio_sidecar.app.metrics import Metrics
+from cio_sidecar.rpc.server import port_of
 
 
 class HttpServer:
@@ -25,10 +26,16 @@ class HttpServer:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self, listen: str) -> str:
-        """Listen on ``host:port``; returns the address, with the port it got. Raises OSError."""
-        host, _, port = listen.rpartition(":")
+        """Listen on ``host:port``; returns the address, with the port it got.
+
+        Raises OSError if the address can't be had, ValueError if it is none.
+        """
+        host = listen.rpartition(":")[0]
+        port = port_of(listen)
+        if port is None:
+            raise ValueError(f"expected host:port or off, got {listen!r}")
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, int(port)).start()
+        await web.TCPSite(self._runner, host.strip("[]"), port).start()
         return f"{host}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:

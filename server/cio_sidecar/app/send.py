@@ -15,10 +15,13 @@ from ulid import ULID
 from cio_sidecar.delivery.policy import backoff_seconds
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.rpc.event_message import NotSendable, from_event
+from cio_sidecar.rpc.server import MESSAGE_BYTES
 
 BATCH_EVENTS: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
 CALL_SECONDS: Final = 30
+_EVENT_BYTES: Final = MESSAGE_BYTES - 16
+"""The largest event that fits in a call, with room for what stands around it."""
 
 _STATUS: Final = {
     ingest_pb2.EVENT_STATUS_ACCEPTED: "accepted",
@@ -61,12 +64,17 @@ def send_lines(
 def _batches(lines: Iterable[bytes]) -> Iterator[list[_Line]]:
     """Whatever has come in meanwhile, within the limits of a call."""
     arrived: queue.Queue[_Line | None] = queue.Queue(4 * BATCH_EVENTS)
+    troubles: list[OSError] = []
 
     def read() -> None:
-        for number, raw in enumerate(lines, 1):
-            if raw.strip():
-                arrived.put(_read(raw, number))
-        arrived.put(None)
+        try:
+            for number, raw in enumerate(lines, 1):
+                if raw.strip():
+                    arrived.put(_read(raw, number))
+        except OSError as error:
+            troubles.append(error)
+        finally:
+            arrived.put(None)
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
     batch: list[_Line] = []
@@ -82,19 +90,26 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[_Line]]:
             yield batch
             batch, size = [], 0
         if line is None:
+            if troubles:
+                raise SendFailed(f"standard input can't be read: {troubles[0].strerror}")
             return
         batch.append(line)
         size += line.size
 
 
 def _read(raw: bytes, number: int) -> _Line:
-    message_id = ""
+    message_id: Any = ""
     try:
         event = orjson.loads(raw)
         if not isinstance(event, dict):
             raise NotSendable("", "WRONG_TYPE", f"line {number} is no JSON object")
-        message_id = event.get("messageId") or str(ULID())
+        message_id = event.get("messageId")
+        if message_id is None or (isinstance(message_id, str) and not message_id.strip()):
+            message_id = str(ULID())
         message = from_event({**event, "messageId": message_id})
+        if message.ByteSize() > _EVENT_BYTES:
+            what = f"line {number} is {len(raw):,} bytes, a call takes {MESSAGE_BYTES:,}"
+            raise NotSendable("", "TOO_LARGE", what)
     except orjson.JSONDecodeError as error:
         violation = Violation("", "INVALID_JSON", f"line {number} is not JSON: {error.msg}")
     except NotSendable as error:

@@ -17,7 +17,7 @@ from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.http import HttpServer
 from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.app.tables import load_tables
-from cio_sidecar.delivery.dispatcher import Dispatcher
+from cio_sidecar.delivery.dispatcher import Dispatcher, refused_credentials
 from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender, Unreachable
@@ -46,6 +46,7 @@ class Sidecar:
         self.http_address: str | None = None
         self._stack = AsyncExitStack()
         self._stopping = False
+        self._deadline = 0.0
 
     async def __aenter__(self) -> Self:
         try:
@@ -62,7 +63,18 @@ class Sidecar:
         traceback: TracebackType | None,
     ) -> None:
         self._stopping = True
+        self._deadline = time.monotonic() + self.settings.shutdown_grace_seconds
         await self._stack.aclose()
+
+    async def until(self, stopped: asyncio.Event) -> None:
+        """Run until ``stopped`` is set. Raises whatever ends delivery before that: a sidecar that
+        accepts and does not deliver must not look alive.
+        """
+        waiting = asyncio.create_task(stopped.wait())
+        await asyncio.wait({waiting, self._delivery}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._delivery.done():
+            self._delivery.result()
 
     async def _start(self) -> None:
         settings = self.settings
@@ -89,9 +101,8 @@ class Sidecar:
             wall_clock=time.time,
             random=random.random,
         )
-        self._stack.push_async_callback(
-            self._finish_delivery, asyncio.create_task(self.dispatcher.run())
-        )
+        self._delivery = asyncio.create_task(self.dispatcher.run())
+        self._stack.push_async_callback(self._finish_delivery)
         intake = Intake(
             Renderer(tables), self.queue, clock=time.time, new_message_id=lambda: str(ULID())
         )
@@ -110,6 +121,8 @@ class Sidecar:
             settings.profile,
             self.queue.waiting,
         )
+        if self.http_address:
+            log.info("readiness and metrics on http://%s", self.http_address)
         check = asyncio.create_task(self._check_credentials(sender))
         self._stack.callback(check.cancel)
 
@@ -132,9 +145,11 @@ class Sidecar:
         except (OSError, ValueError) as error:
             raise ConfigError(f"{setting}: {error}") from None
 
-    async def _finish_delivery(self, running: "asyncio.Task[None]") -> None:
+    async def _finish_delivery(self) -> None:
         self.dispatcher.stop()
-        _, pending = await asyncio.wait({running}, timeout=self.settings.shutdown_grace_seconds)
+        # The calls have had their part of the grace period.
+        left_seconds = max(0.0, self._deadline - time.monotonic())
+        _, pending = await asyncio.wait({self._delivery}, timeout=left_seconds)
         for task in pending:
             task.cancel()
         left = self.queue.waiting
@@ -150,10 +165,7 @@ class Sidecar:
             )
             return
         if answer.status in (401, 403):
-            self.dispatcher.pause(
-                f"Customer.io refused the credentials (HTTP {answer.status}): check CIO_SITE_ID, "
-                "CIO_API_KEY and CIO_REGION"
-            )
+            self.dispatcher.pause(refused_credentials(answer.status))
             return
         try:
             region = orjson.loads(answer.body).get("region")

@@ -74,10 +74,10 @@ def _decode_one_by_one(
             except DecodeError:
                 faults = list(_faults(event_pb2.Event.DESCRIPTOR, value, ()))
                 events.append(Undecodable(faults or [_garbled(())]))
-        elif isinstance(value, int) and (
-            known := message_class.DESCRIPTOR.fields_by_number.get(field)
-        ):
-            setattr(request, known.name, value)
+        elif field != number and isinstance(value, int):
+            known = message_class.DESCRIPTOR.fields_by_number.get(field)
+            if known is not None:
+                setattr(request, known.name, value)
     return request, events
 
 

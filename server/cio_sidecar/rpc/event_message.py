@@ -9,10 +9,11 @@ from cio.sidecar.v1 import event_pb2
 from google.protobuf import struct_pb2
 
 from cio_sidecar.mapping.errors import Violation
-from cio_sidecar.mapping.event import EVENT_TYPES, Event
+from cio_sidecar.mapping.event import EVENT_TYPES, MAX_DEPTH, Event
 from cio_sidecar.mapping.transforms import json_type
 
 _EXACT_INTEGERS: Final = 2.0**53
+_TOO_DEEP: Final = f"objects and lists nest deeper than {MAX_DEPTH} levels: flatten them"
 
 _TEXT_FIELDS: Final = (
     ("message_id", "messageId"),
@@ -97,10 +98,13 @@ def from_event(event: Event) -> event_pb2.Event:
     for holder, name in ((message, "context"), (body, objects)):
         value = event.get(name) if name else None
         if value is not None:
-            _fill_object(getattr(holder, name), value)
+            try:
+                _fill_object(getattr(holder, name), value)
+            except RecursionError:
+                raise NotSendable(name, "TOO_DEEP", _TOO_DEEP) from None
     for name in ("properties", "traits"):
         if name != objects and event.get(name) is not None:
-            what = f"a {call} event has none: put them into {objects or 'another event'}"
+            what = f"{call} events have none: put them into {objects or 'another event'}"
             raise NotSendable(name, "WRONG_TYPE", what)
     return message
 
@@ -188,4 +192,7 @@ def _invalid_json(name: str, raw: bytes, error: orjson.JSONDecodeError) -> Viola
     if raw[error.pos : error.pos + 3] == b"NaN" or raw[error.pos :].lstrip(b"-")[:3] == b"Inf":
         what = f"JSON has no NaN or Infinity (at byte {error.pos}): leave the key out"
         return Violation(name, "INVALID_JSON", what)
+    if "limit" in error.msg:
+        # It nests deeper than orjson can read, which is deeper than it can write.
+        return Violation(name, "TOO_DEEP", _TOO_DEEP)
     return Violation(name, "INVALID_JSON", f"not valid JSON in UTF-8: {error.msg}"[:300])

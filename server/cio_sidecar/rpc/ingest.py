@@ -9,7 +9,7 @@ from cio.sidecar.v1 import event_pb2, ingest_pb2
 
 from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.mapping.errors import Violation
-from cio_sidecar.mapping.event import Event
+from cio_sidecar.mapping.event import MESSAGE_ID_BYTES, Event
 from cio_sidecar.renderer import Refused
 from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode, decode_events
 from cio_sidecar.rpc.event_message import to_event
@@ -22,6 +22,9 @@ from cio_sidecar.rpc.status import (
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+_Accepting = tuple[int, "asyncio.Task[list[Receipt]]"]
+"""A message of a stream: its sequence number, and its events on their way to the disk."""
 
 SERVICE: Final = "cio.sidecar.v1.IngestService"
 
@@ -40,6 +43,8 @@ class IngestService:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
+        self._readers: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The handler to add to a server."""
@@ -87,46 +92,58 @@ class IngestService:
         self, requests: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[ingest_pb2.StreamResponse]:
         """Accept messages while earlier ones are being written, and ack them in order."""
-        pending: asyncio.Queue[tuple[int, asyncio.Task[list[Receipt]]] | InvalidRequest | None]
-        pending = asyncio.Queue(STREAM_MESSAGES_AHEAD)
-        reader = asyncio.create_task(self._read_stream(requests, pending))
+        pending: asyncio.Queue[_Accepting | None] = asyncio.Queue()
+        ahead = asyncio.Semaphore(STREAM_MESSAGES_AHEAD)
+        reader = asyncio.create_task(self._read_stream(requests, pending, ahead))
+        reader.add_done_callback(lambda _: pending.put_nowait(None))
+        self._readers.add(reader)
+        if self._stopped:
+            reader.cancel()
         try:
             while (item := await pending.get()) is not None:
-                if isinstance(item, InvalidRequest):
-                    await abort_invalid(context, "INVALID_REQUEST", item.violations)
                 sequence, accepting = item
-                try:
-                    receipts = await accepting
-                except QueueError as error:
-                    await abort_queue(context, error)
+                receipts = await accepting
                 yield ingest_pb2.StreamResponse(
                     sequence=sequence, results=_notable(sequence, receipts)
                 )
-            await reader
+                ahead.release()
+            if reader.cancelled():
+                raise QueueError("the sidecar is shutting down")
+            reader.result()
+        except QueueError as error:
+            await abort_queue(context, error)
+        except InvalidRequest as error:
+            await abort_invalid(context, "INVALID_REQUEST", error.violations)
         finally:
+            self._readers.discard(reader)
+            reader.cancel()
+
+    def stop(self) -> None:
+        """Read no more of the streams: each ends with UNAVAILABLE when what was read is acked."""
+        self._stopped = True
+        for reader in self._readers:
             reader.cancel()
 
     async def _read_stream(
         self,
         requests: AsyncIterator[bytes],
-        pending: "asyncio.Queue[tuple[int, asyncio.Task[list[Receipt]]] | InvalidRequest | None]",
+        pending: "asyncio.Queue[_Accepting | None]",
+        ahead: asyncio.Semaphore,
     ) -> None:
+        """Put what is being accepted into ``pending``. Raises InvalidRequest."""
         last = 0
         async for data in requests:
-            try:
-                request, events = decode_events(ingest_pb2.StreamRequest, data)
-                if request.sequence <= last:
-                    raise InvalidRequest([_bad_sequence(request.sequence, last)])
-                if not events:
-                    raise InvalidRequest([_required("events")])
-            except InvalidRequest as error:
-                await pending.put(error)
-                return
+            await ahead.acquire()
+            request, events = decode_events(ingest_pb2.StreamRequest, data)
+            if request.sequence <= last:
+                raise InvalidRequest([_bad_sequence(request.sequence, last)])
+            if not events:
+                raise InvalidRequest([_required("events")])
             last = request.sequence
             # A task runs to its first wait at once, so messages reach the queue in their order.
             accepting = asyncio.create_task(self._intake.accept(_events(events)))
-            await pending.put((last, accepting))
-        await pending.put(None)
+            accepting.add_done_callback(_heard)
+            pending.put_nowait((last, accepting))
 
     async def _accept(
         self, events: Sequence[event_pb2.Event | Undecodable], context: Context
@@ -149,7 +166,9 @@ def _events(messages: Sequence[event_pb2.Event | Undecodable]) -> list[Event | R
 
 
 def _result(receipt: Receipt) -> ingest_pb2.EventResult:
-    result = ingest_pb2.EventResult(message_id=receipt.message_id, status=_STATUS[receipt.status])
+    # An id that is refused for its length must not make the answer as large as the request.
+    message_id = receipt.message_id[:MESSAGE_ID_BYTES]
+    result = ingest_pb2.EventResult(message_id=message_id, status=_STATUS[receipt.status])
     if receipt.violations:
         result.violations.extend(violation_messages(receipt.violations))
     if receipt.warnings:
@@ -163,6 +182,12 @@ def _notable(sequence: int, receipts: list[Receipt]) -> list[ingest_pb2.StreamRe
         for index, receipt in enumerate(receipts)
         if receipt.status is not Status.ACCEPTED or receipt.filled_in or receipt.warnings
     ]
+
+
+def _heard(accepting: "asyncio.Task[list[Receipt]]") -> None:
+    """Take note of an error that nobody asks for: the stream has ended by the one before it."""
+    if not accepting.cancelled():
+        accepting.exception()
 
 
 def _required(field: str) -> Violation:

@@ -1,5 +1,6 @@
 """The gRPC server: the services, health checking and reflection."""
 
+import socket
 from typing import Final
 
 import grpc
@@ -27,6 +28,7 @@ class Server:
     """A server that listens on one address."""
 
     def __init__(self, ingest: IngestService, mapping: MappingService) -> None:
+        self._ingest = ingest
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(options=_OPTIONS)
         self._server.add_generic_rpc_handlers((ingest.handler(), mapping.handler()))
@@ -43,10 +45,14 @@ class Server:
     async def start(self, listen: str) -> str:
         """Listen on ``host:port`` or ``unix:PATH``; returns the address, with the port it got.
 
-        Raises OSError if the address can't be had.
+        Raises OSError if the address can't be had, ValueError if it is none.
         """
+        if not listen.startswith("unix:") and port_of(listen) is None:
+            # gRPC would take a default port, or what is left of a number that is too large.
+            raise ValueError(f"expected host:port or unix:PATH, got {listen!r}")
         try:
-            port = self._server.add_insecure_port(listen)
+            # gRPC would take a socket file over from whoever serves on it.
+            port = 0 if _is_served(listen) else self._server.add_insecure_port(listen)
         except RuntimeError:
             port = 0
         if not port:
@@ -58,10 +64,33 @@ class Server:
         return f"{listen.rpartition(':')[0]}:{port}"
 
     async def stop(self, grace_seconds: float) -> None:
-        """Report NOT_SERVING, take no new call, and let those at hand end within the grace."""
+        """Report NOT_SERVING, take no new call, and let those at hand end within the grace.
+
+        Streams are ended: their callers would go on for as long as they like.
+        """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._ingest.stop()
         await self._server.stop(grace_seconds)
 
     async def _set_health(self, status: int) -> None:
         for name in ("", *self._names):
             await self._health.set(name, status)
+
+
+def port_of(address: str) -> int | None:
+    """The port of ``host:port``; None if there is none that can be listened on."""
+    port = address.rpartition(":")[2]
+    return int(port) if port.isascii() and port.isdigit() and int(port) < 65536 else None
+
+
+def _is_served(listen: str) -> bool:
+    """Whether ``unix:PATH`` names a socket that somebody listens on."""
+    if not listen.startswith("unix:"):
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(listen.removeprefix("unix:").removeprefix("//"))
+        except OSError:
+            return False
+    return True

@@ -17,17 +17,21 @@ DOMAIN: Final = "cio-sidecar"
 """The domain of every ErrorInfo."""
 RETRY_SECONDS: Final = 1
 
-# Status details travel as HTTP/2 headers, of which clients take 8 KB by default.
 _MOST_VIOLATIONS: Final = 12
-_FIELD_CHARACTERS: Final = 120
+_FIELD_CHARACTERS: Final = 200
 _DESCRIPTION_CHARACTERS: Final = 300
+
+# A status travels in HTTP/2 headers, of which clients take 8 KB by default: its words once with
+# three bytes for each that is not ASCII, and once more with the details, in base64.
+_WORDS_BYTES: Final = 600
+_DETAILS_BYTES: Final = 3000
 
 
 async def abort_invalid(
     context: grpc.aio.ServicerContext[object, object], reason: str, violations: Sequence[Violation]
 ) -> NoReturn:
     """End the call with INVALID_ARGUMENT; ``reason`` is the ErrorInfo's."""
-    shown = clip(violations)
+    shown = clip(violations, most_bytes=_DETAILS_BYTES)
     bad_request = error_details_pb2.BadRequest(
         field_violations=[
             error_details_pb2.BadRequest.FieldViolation(
@@ -40,7 +44,7 @@ async def abort_invalid(
         f"{violation.field}: {violation.description}" if violation.field else violation.description
         for violation in shown
     )
-    await _abort(context, code_pb2.INVALID_ARGUMENT, words[:1000], reason, bad_request)
+    await _abort(context, code_pb2.INVALID_ARGUMENT, words, reason, bad_request)
 
 
 async def abort_queue(
@@ -60,16 +64,23 @@ async def abort_not_found(
     await _abort(context, code_pb2.NOT_FOUND, words, reason)
 
 
-def clip(violations: Sequence[Violation]) -> list[Violation]:
-    """At most a dozen violations, with fields and descriptions of a bearable length."""
-    clipped = [
-        Violation(
+def clip(violations: Sequence[Violation], most_bytes: int | None = None) -> list[Violation]:
+    """At most a dozen violations, with fields and descriptions of a bearable length.
+
+    ``most_bytes`` bounds what they have together in UTF-8; the first is always among them.
+    """
+    clipped: list[Violation] = []
+    size = 0
+    for violation in violations[:_MOST_VIOLATIONS]:
+        short = Violation(
             _shorten(violation.field, _FIELD_CHARACTERS),
             violation.reason,
             _shorten(violation.description, _DESCRIPTION_CHARACTERS),
         )
-        for violation in violations[:_MOST_VIOLATIONS]
-    ]
+        size += len("".join(short).encode())
+        if clipped and most_bytes is not None and size > most_bytes:
+            break
+        clipped.append(short)
     more = len(violations) - len(clipped)
     if more:
         clipped.append(Violation("", "MORE", f"{more:,} more violations are not listed"))
@@ -107,6 +118,7 @@ async def _abort(
     reason: str,
     *details: error_details_pb2.BadRequest | error_details_pb2.RetryInfo,
 ) -> NoReturn:
+    words = words.encode()[:_WORDS_BYTES].decode(errors="ignore")
     status = status_pb2.Status(code=code, message=words)
     for detail in (*details, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)):
         packed = Any()

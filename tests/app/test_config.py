@@ -1,0 +1,276 @@
+"""Settings: where they come from, which goes first, and what is said of one that can't be used."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cio_sidecar.app.cli import main
+from cio_sidecar.app.config import ConfigError, Settings, load_settings
+from click.testing import CliRunner
+
+KEY = "key-of-great-secrecy"
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def refused(flags: dict[str, Any] | None = None, file: Path | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(flags or {}, file)
+    message = str(caught.value)
+    assert KEY not in message
+    assert "pydantic" not in message
+    return message
+
+
+@pytest.fixture(params=["toml", "yaml"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A settings file with a profile, a region, a path, a number, and a key."""
+    if request.param == "toml":
+        text = 'profile = "documented"\nregion = "eu"\ndata_dir = "/d"\nconcurrency = 3\n'
+        return write(tmp_path / "settings.toml", f'{text}api_key = "{KEY}"\n')
+    text = "profile: documented\nregion: eu\ndata_dir: /d\nconcurrency: 3\n"
+    return write(tmp_path / "settings.yaml", f"{text}api_key: {KEY}\n")
+
+
+def test_the_defaults_hold_where_nothing_is_set() -> None:
+    settings = load_settings({})
+    assert settings.listen == "127.0.0.1:50051"
+    assert settings.http_listen == "127.0.0.1:9464"
+    assert (settings.region, settings.api, settings.profile) == ("us", "auto", "standard")
+    assert settings.track_url == "https://track.customer.io"
+    assert load_settings({"region": "eu"}).track_url == "https://track-eu.customer.io"
+    assert load_settings({"base_url": "http://h:1/p"}).track_url == "http://h:1/p"
+
+
+def test_a_file_sets_whatever_neither_flag_nor_variable_sets(file: Path) -> None:
+    settings = load_settings({}, file)
+    assert settings.profile == "documented"
+    assert settings.region == "eu"
+    assert settings.data_dir == Path("/d")
+    assert settings.concurrency == 3
+    assert settings.api_key.get_secret_value() == KEY
+
+
+def test_a_variable_goes_before_the_file_and_a_flag_before_both(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIO_CONCURRENCY", "4")
+    monkeypatch.setenv("CIO_REGION", "us")
+    settings = load_settings({"concurrency": "5"}, file)
+    assert (settings.concurrency, settings.region, settings.profile) == (5, "us", "documented")
+    assert load_settings({}, file).concurrency == 4
+    monkeypatch.delenv("CIO_CONCURRENCY")
+    assert load_settings({}, file).concurrency == 3
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_every_setting_is_a_variable_and_all_but_the_key_are_flags(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = {
+        "region": "eu",
+        "api": "v1",
+        "profile": "documented",
+        "log_level": "debug",
+        "base_url": "http://h",
+        "concurrency": "7",
+        "timeout_seconds": "7",
+        "queue_max_bytes": "7000000",
+        "dedup_window_seconds": "7",
+        "shutdown_grace_seconds": "7",
+        "site_id_file": str(write(tmp_path / "site", "s")),
+        "api_key_file": str(write(tmp_path / "key", "k")),
+    }.get(name, "something")
+    monkeypatch.setenv(f"CIO_{name.upper()}", given)
+    assert getattr(load_settings({}), name) != Settings.model_fields[name].default
+    shown = CliRunner().invoke(main, ["serve", "--help"]).output
+    assert (f"--{name.replace('_', '-')} " in shown) == (name != "api_key")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("region", "mars", "'us' or 'eu'"),
+        ("api", "v3", "'auto' or 'v1'"),
+        ("profile", "mine", "'standard' or 'documented'"),
+        ("log_level", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("concurrency", "0", "greater than or equal to 1"),
+        ("concurrency", "257", "less than or equal to 256"),
+        ("concurrency", "many", "valid integer"),
+        ("timeout_seconds", "0", "greater than 0"),
+        ("timeout_seconds", "soon", "valid number"),
+        ("queue_max_bytes", "5", "greater than or equal to 1048576"),
+        ("dedup_window_seconds", "-1", "greater than or equal to 0"),
+        ("shutdown_grace_seconds", "-1", "greater than or equal to 0"),
+        ("base_url", "track.customer.io", "expected http://"),
+        ("base_url", "ftp://h", "expected http://"),
+        ("base_url", "http://", "expected http://"),
+        ("base_url", "http://h:none", "expected http://"),
+        ("base_url", "http://h/?a=b", "expected http://"),
+    ],
+)
+def test_a_wrong_setting_is_named_by_its_variable_with_what_was_expected(
+    name: str, value: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = [
+        refused({name: value}),
+        refused(file=write(tmp_path / "s.toml", f'{name} = "{value}"')),
+        refused(file=write(tmp_path / "s.yaml", f"{name}: '{value}'")),
+    ]
+    monkeypatch.setenv(f"CIO_{name.upper()}", value)
+    messages.append(refused())
+    for message in messages:
+        assert message.startswith(f"CIO_{name.upper()}: ")
+        assert expected in message
+        assert repr(value) in message
+        assert "\n" not in message
+
+
+def test_every_wrong_setting_is_named_at_once() -> None:
+    lines = refused({"region": "mars", "concurrency": "0", "api": "v9"}).splitlines()
+    assert {line.partition(":")[0] for line in lines} == {
+        "CIO_REGION",
+        "CIO_CONCURRENCY",
+        "CIO_API",
+    }
+
+
+@pytest.mark.parametrize("url", [f"http://me:{KEY}@h", f"https://{KEY}@h", f"http://me:{KEY}@h:x"])
+def test_credentials_in_the_base_url_are_refused_and_not_repeated(url: str) -> None:
+    assert refused({"base_url": url}).startswith("CIO_BASE_URL: ")
+
+
+def test_a_variable_that_is_set_to_nothing_is_not_set(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"CIO_{name.upper()}", "")
+    settings = load_settings({}, file)
+    assert settings.overlay is None
+    assert settings.concurrency == 3
+    assert settings.api_key.get_secret_value() == KEY
+
+
+# Files that hold a credential
+
+
+def test_credentials_may_lie_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIO_SITE_ID_FILE", str(write(tmp_path / "site", "  site \n")))
+    monkeypatch.setenv("CIO_API_KEY_FILE", str(write(tmp_path / "key", f"{KEY}\n")))
+    settings = load_settings({})
+    assert settings.site_id == "site"
+    assert settings.api_key.get_secret_value() == KEY
+    settings.require_credentials()
+
+
+@pytest.mark.parametrize("name", ["site_id", "api_key"])
+def test_a_credential_file_that_can_not_be_read_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = f"CIO_{name.upper()}_FILE"
+    monkeypatch.setenv(variable, str(tmp_path / "none"))
+    assert refused() == f"{variable}: can't read {tmp_path / 'none'}: No such file or directory"
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert "Is a directory" in refused()
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv(variable, str(tmp_path / "binary"))
+    assert refused() == f"{variable}: can't read {tmp_path / 'binary'}: not text"
+
+
+@pytest.mark.parametrize("name", ["site_id", "api_key"])
+def test_a_credential_given_twice_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"CIO_{name.upper()}", KEY)
+    monkeypatch.setenv(f"CIO_{name.upper()}_FILE", str(write(tmp_path / "file", KEY)))
+    assert refused() == f"CIO_{name.upper()} and CIO_{name.upper()}_FILE are both set"
+
+
+def test_missing_credentials_are_named_with_where_to_find_them() -> None:
+    for flags, named in (
+        ({}, "CIO_SITE_ID and CIO_API_KEY must"),
+        ({"site_id": "s"}, "CIO_API_KEY must"),
+        ({"api_key": KEY}, "CIO_SITE_ID must"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load_settings(flags).require_credentials()
+        assert str(caught.value).startswith(named)
+        assert "Customer.io" in str(caught.value)
+        assert "_FILE" in str(caught.value)
+        assert KEY not in str(caught.value)
+
+
+# Settings files
+
+
+def test_an_unknown_key_in_a_file_is_named_with_those_there_are(tmp_path: Path) -> None:
+    for path, text in (("s.toml", "regoin = 'eu'"), ("s.yaml", "regoin: eu")):
+        message = refused(file=write(tmp_path / path, text))
+        assert message.startswith("regoin: there is no such setting")
+        assert "region" in message
+
+
+def test_a_settings_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert refused(file=tmp_path / "none.toml").startswith(f"{tmp_path / 'none.toml'}: ")
+    assert "no such settings file" in refused(file=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("s.toml", f'api_key = "{KEY}'),
+        ("s.toml", f"api_key = {KEY}"),
+        ("s.toml", f"{KEY}"),
+        ("s.yaml", f'api_key: "{KEY}'),
+        ("s.yaml", f"api_key: [{KEY}"),
+        ("s.yaml", f"api_key: {KEY}\n\tregion: eu"),
+        ("s.yaml", f"- {KEY}"),
+        ("s.yaml", f"{KEY}"),
+        ("s.yaml", "3"),
+    ],
+)
+def test_a_settings_file_that_is_no_toml_or_yaml_is_named_without_its_text(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    path = write(tmp_path / name, text)
+    assert refused(file=path).startswith(f"{path}: can't be read: ")
+
+
+@pytest.mark.parametrize("value", ["12345", "[1, 2]", "true", "{a: b}"])
+def test_a_key_of_a_wrong_type_is_refused_without_showing_it(tmp_path: Path, value: str) -> None:
+    message = refused(file=write(tmp_path / "s.yaml", f"api_key: {value}"))
+    assert message == "CIO_API_KEY: input should be a valid string"
+
+
+def test_an_empty_settings_file_sets_nothing(tmp_path: Path) -> None:
+    for name in ("s.toml", "s.yaml"):
+        settings = load_settings({}, write(tmp_path / name, ""))
+        assert settings.model_dump() == load_settings({}).model_dump()
+
+
+# Secrecy
+
+
+def test_the_api_key_shows_in_no_form_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIO_API_KEY", KEY)
+    settings = load_settings({})
+    shown = [
+        repr(settings),
+        str(settings),
+        repr(settings.model_dump()),
+        settings.model_dump_json(),
+        f"{settings.api_key}",
+    ]
+    assert KEY not in "".join(shown)
+
+
+def test_the_api_key_does_not_show_when_another_setting_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CIO_API_KEY", KEY)
+    refused({"region": "mars", "base_url": "no"})
+    monkeypatch.setenv("CIO_API_KEY_FILE", str(tmp_path))
+    refused()

@@ -1,0 +1,198 @@
+"""A full queue, a failing disk, a shutdown: what callers hear, and that nothing is lost."""
+
+import asyncio
+import gc
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import pytest
+from cio.sidecar.v1 import ingest_pb2
+from cio_conformance.fake import FakeCustomerIO
+from cio_sidecar.app.config import Settings
+from cio_sidecar.app.sidecar import Sidecar
+
+from tests.rpc.harness import (
+    ACCEPTED,
+    DUPLICATE,
+    Caller,
+    Refusal,
+    calling,
+    read,
+    refusal,
+    track,
+    ulid,
+)
+
+MEBIBYTE = 1024 * 1024
+
+
+def large(number: int) -> Any:
+    return track({"text": "x" * 30_000, "n": number}, message_id=ulid(number))
+
+
+async def fill(caller: Caller) -> tuple[int, Refusal]:
+    """Send large events until one is turned away; gives how many were taken, and the error."""
+    for number in range(200):
+        try:
+            await caller.send(large(number))
+        except grpc.aio.AioRpcError:
+            return number, await refusal(
+                caller.ingest.Send(ingest_pb2.SendRequest(event=large(number)))
+            )
+    raise AssertionError("a queue of 1 MiB took 6 MB")
+
+
+@pytest.fixture
+def full_settings(make_settings: Callable[..., Settings], fake: FakeCustomerIO) -> Settings:
+    """A queue of 1 MiB, and a Customer.io that takes nothing."""
+    fake.fail_next(500)
+    return make_settings(queue_max_bytes=MEBIBYTE)
+
+
+# A full queue
+
+
+async def test_a_full_queue_says_when_to_try_again(
+    full_settings: Settings, fake: FakeCustomerIO
+) -> None:
+    async with calling(full_settings, fake) as caller:
+        _, error = await fill(caller)
+        assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (error.reason, error.domain) == ("QUEUE_FULL", "cio-sidecar")
+        assert error.retry_seconds == 1.0
+        assert "1,048,576" in error.words
+        batch = ingest_pb2.SendBatchRequest(events=[large(900)])
+        assert await refusal(caller.ingest.SendBatch(batch)) == error
+
+
+async def test_a_full_queue_takes_events_again_once_some_are_delivered_and_lost_none(
+    full_settings: Settings, fake: FakeCustomerIO, until: Callable[..., Any]
+) -> None:
+    async with calling(full_settings, fake) as caller:
+        taken, _ = await fill(caller)
+        assert taken > 5
+        fake.heal()
+        await until(lambda: len(fake.events) == taken, "the backlog to be delivered")
+        await caller.settled()
+        assert (await caller.send(large(taken))).status == ACCEPTED
+        await caller.settled()
+    assert sorted(event["data"]["n"] for event in fake.events) == list(range(taken + 1))
+
+
+async def test_a_batch_that_does_not_fit_is_turned_away_whole(
+    full_settings: Settings, fake: FakeCustomerIO
+) -> None:
+    async with calling(full_settings, fake) as caller:
+        await caller.send(track(message_id="first"))
+        batch = ingest_pb2.SendBatchRequest(events=[large(number) for number in range(100)])
+        error = await refusal(caller.ingest.SendBatch(batch))
+        assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert caller.sidecar.queue.waiting == 1
+        # None of its ids counts as seen.
+        assert (await caller.send(large(0))).status == ACCEPTED
+
+
+async def test_a_full_queue_ends_a_stream_after_the_acks_of_what_was_taken(
+    full_settings: Settings,
+    fake: FakeCustomerIO,
+    until: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with calling(full_settings, fake) as caller:
+        acks, error = await caller.stream_to_error(
+            ingest_pb2.StreamRequest(sequence=number, events=[large(number)])
+            for number in range(1, 41)
+        )
+        assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (error.reason, error.retry_seconds) == ("QUEUE_FULL", 1.0)
+        settled = [ack.sequence for ack in acks]
+        assert settled == list(range(1, len(acks) + 1))
+        assert 5 < len(acks) < 40
+        fake.heal()
+        await until(lambda: len(fake.events) >= len(acks), "the acked events to be delivered")
+        assert {event["data"]["n"] for event in fake.events} >= set(settled)
+    gc.collect()
+    await asyncio.sleep(0)
+    # The messages behind the one that was turned away failed too, and nobody asks why.
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+# A failing disk
+
+
+@contextmanager
+def no_room_on_disk() -> Iterator[None]:
+    """Let no file of this process grow: what a full disk looks like from within."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+async def test_a_failing_disk_accepts_nothing_and_takes_events_again_when_it_is_mended(
+    make_settings: Callable[..., Settings], fake: FakeCustomerIO
+) -> None:
+    async with calling(make_settings(), fake) as caller:
+        await caller.send(track(message_id="before"))
+        await caller.delivered(1)
+        batch = ingest_pb2.SendBatchRequest(events=[large(1), large(2)])
+        stream = caller.ingest.Stream()
+        with no_room_on_disk():
+            one = await refusal(caller.ingest.Send(ingest_pb2.SendRequest(event=large(0))))
+            many = await refusal(caller.ingest.SendBatch(batch))
+            await stream.write(ingest_pb2.StreamRequest(sequence=1, events=[large(3)]))
+            streamed = await refusal(stream.read())
+        for error in (one, many, streamed):
+            assert error.code is grpc.StatusCode.UNAVAILABLE
+            assert (error.reason, error.domain) == ("QUEUE_UNAVAILABLE", "cio-sidecar")
+            assert "queue.sqlite3 can't be written" in error.words
+        assert caller.sidecar.queue.waiting == 0
+        assert len(caller.operations) == 1
+        results = await caller.send_batch(*(large(number) for number in range(4)))
+        assert [result.status for result in results] == [ACCEPTED] * 4
+        await caller.delivered(5)
+
+
+# Shutdown
+
+
+async def test_a_call_at_hand_is_answered_during_a_shutdown_and_a_new_one_turned_away(
+    make_settings: Callable[..., Settings], fake: FakeCustomerIO
+) -> None:
+    sidecar = Sidecar(make_settings())
+    async with sidecar, grpc.aio.insecure_channel(sidecar.address) as channel:
+        caller = Caller(sidecar, channel, fake)
+        assert (await caller.send(track(message_id="before"))).status == ACCEPTED
+        stopping = asyncio.create_task(sidecar.__aexit__(None, None, None))
+        await stopping
+        error = await refusal(
+            caller.ingest.Send(ingest_pb2.SendRequest(event=track(message_id="after")))
+        )
+        assert error.code is grpc.StatusCode.UNAVAILABLE
+    async with calling(make_settings(), fake) as caller:
+        assert (await caller.send(track(message_id="before"))).status == DUPLICATE
+        assert (await caller.send(track(message_id="after"))).status == ACCEPTED
+
+
+async def test_an_open_stream_ends_at_shutdown_after_its_acks_and_does_not_hold_it_up(
+    make_settings: Callable[..., Settings], fake: FakeCustomerIO
+) -> None:
+    # Far longer than the test may take: only an end of the stream's own lets it pass.
+    settings = make_settings(shutdown_grace_seconds=3600)
+    sidecar = Sidecar(settings)
+    async with sidecar, grpc.aio.insecure_channel(sidecar.address) as channel:
+        stream = Caller(sidecar, channel, fake).ingest.Stream()
+        await stream.write(ingest_pb2.StreamRequest(sequence=1, events=[track(message_id="m1")]))
+        assert (await read(stream)).sequence == 1
+        await sidecar.__aexit__(None, None, None)
+        error = await refusal(stream.read())
+        assert error.code is grpc.StatusCode.UNAVAILABLE
+        assert "shutting down" in error.words
