@@ -1,0 +1,159 @@
+"""The README's commands and sample outputs are true."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cio_sidecar.app.config import Settings
+from cio_sidecar.mapping.profiles import load_profile
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+BIN = Path(sys.executable).parent
+
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ULID = re.compile(r"\b01[0-9A-HJKMNP-TV-Z]{24}\b")
+
+
+def sample(command: str) -> tuple[str, list[str]]:
+    """The command line in the README that starts so, and the output shown for it."""
+    for block in CONSOLE.findall(README):
+        prompt, *output = block.splitlines()
+        if prompt.startswith(f"$ {command}"):
+            return prompt.removeprefix("$ "), output
+    raise AssertionError(f"the README has no sample of {command!r}")
+
+
+def run(command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def assert_shows(shown: list[str], actual: str) -> None:
+    """Every line shown stands in the output; "…" stands for anything, and an id for any id."""
+    output = ULID.sub("<ulid>", actual)
+    for line in shown:
+        parts = [re.escape(part) for part in ULID.sub("<ulid>", line).split("…")]
+        assert re.search(".*".join(parts), output), f"{line!r} is not in the output:\n{actual}"
+
+
+@pytest.fixture(scope="module")
+def dev_ports() -> Iterator[tuple[int, int]]:
+    """A ``cio-sidecar dev`` that has played its samples; its gRPC port."""
+    with socket.socket() as grpc, socket.socket() as http:
+        grpc.bind(("127.0.0.1", 0))
+        http.bind(("127.0.0.1", 0))
+        ports = grpc.getsockname()[1], http.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            *(BIN / "cio-sidecar", "dev"),
+            *("--listen", f"127.0.0.1:{ports[0]}", "--http-listen", f"127.0.0.1:{ports[1]}"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("still serving"):
+            break
+    drain = threading.Thread(target=process.stdout.read, daemon=True)
+    drain.start()
+    yield ports
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    drain.join(10)
+    process.stdout.close()
+
+
+def need(tool: str) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+
+
+def test_make_run_once_shows_what_the_readme_shows() -> None:
+    _, shown = sample("make run ARGS=--once")
+    result = run("cio-sidecar dev --once")
+    assert result.returncode == 0, result.stderr
+    varying = re.compile(r"127\.0\.0\.1:\d+|cio-sidecar-\w+/")
+    assert_shows(
+        [varying.sub("…", line) for line in shown if line != "…"],
+        varying.sub("…", result.stdout),
+    )
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    ['grpcurl -plaintext -d \'{"event": {"userId"', 'grpcurl -plaintext -d \'{"event": {"track"'],
+)
+def test_the_calls_from_grpcurl_answer_as_shown(dev_ports: tuple[int, int], beginning: str) -> None:
+    need("grpcurl")
+    command, shown = sample(beginning)
+    result = run(command.replace("50051", str(dev_ports[0])))
+    assert_shows(shown, result.stdout + result.stderr)
+
+
+def test_the_call_from_node_answers_as_shown(dev_ports: tuple[int, int]) -> None:
+    need("npm")
+    command, shown = sample("cd clients/node")
+    result = run(f"{command} 127.0.0.1:{dev_ports[0]}")
+    assert result.returncode == 0, result.stderr
+    assert_shows(shown, result.stdout)
+
+
+def test_render_prints_what_the_readme_shows() -> None:
+    command, shown = sample("echo '{")
+    result = run(command.replace(".venv/bin/", ""))
+    assert result.stdout.splitlines() == shown
+
+
+def test_every_setting_is_in_the_readme_with_its_default() -> None:
+    for name, field in Settings.model_fields.items():
+        default = "" if name == "api_key" or field.default in (None, "") else f"`{field.default}`"
+        assert f"| `CIO_{name.upper()}` | {default} | {field.description} |" in README
+
+
+def test_every_row_of_the_documented_profile_is_in_the_readme() -> None:
+    rows = re.findall(
+        r"^\| (\w+)[^|]* \| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$", README, re.MULTILINE
+    )
+    tables = load_profile("documented").tables
+    expected = {
+        (
+            table.name,
+            row.key,
+            row.level.value.replace("_", " "),
+            ", ".join(source.path for source in row.inputs) or f"the constant {row.value}",
+        )
+        for table in tables.values()
+        for row in table.rows
+    }
+    assert set(rows) == expected
+
+
+def test_every_link_into_the_repository_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_make_targets_that_the_readme_names_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for named in re.findall(r"`make ([a-z-]+)", README):
+        assert shlex.quote(named) in targets
