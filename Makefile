@@ -15,7 +15,7 @@ run: $(VENV)/ready ## Run the sidecar against a fake Customer.io and play sample
 	$(BIN)/cio-sidecar dev $(ARGS)
 
 test: $(VENV)/ready ## Run every test (ARGS is passed to pytest)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -q $(ARGS)
 
 conformance: $(VENV)/ready ## Run the conformance suite against this sidecar (ARGS is passed on)
 	$(BIN)/cio-conformance run $(ARGS)

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from .verdict import Answer
+from cio_conformance.verdict import Answer
 
 NOT_SENT: Final = "NOT_SENT"
 """Status of an event that the typed messages have no place for."""

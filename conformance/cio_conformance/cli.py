@@ -10,15 +10,15 @@ from cio_sidecar.mapping.profiles import load_profile
 from rich.console import Console
 from rich.table import Table
 
-from .caller import TargetError
-from .coverage import measure
-from .fake_command import serve_fake
-from .fixtures import FIXTURES, FixtureError, Golden, load_fixtures, select
-from .options import address, regex, report_files
-from .report import WRITERS, print_results, summary
-from .result import Profile, Result, Setup, SidecarApi
-from .suite import APIS, run_started, run_target
-from .target import DEFAULT, Credentials
+from cio_conformance.caller import TargetError
+from cio_conformance.coverage import measure
+from cio_conformance.fake_command import serve_fake
+from cio_conformance.fixtures import FIXTURES, FixtureError, Golden, load_fixtures, select
+from cio_conformance.options import address, regex, report_files
+from cio_conformance.report import WRITERS, print_results, summary
+from cio_conformance.result import Profile, Result, Setup, SidecarApi
+from cio_conformance.suite import APIS, run_started, run_target
+from cio_conformance.target import DEFAULT, Credentials
 
 EXIT_FAILED: Final = 1
 """A case failed, or a row is not covered."""

@@ -11,7 +11,7 @@ from cio_sidecar.mapping.profiles import TableSet
 from cio_sidecar.mapping.table import SPREAD, Row, split_path
 from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, NoValue
 
-from .fixtures import Case, Golden
+from cio_conformance.fixtures import Case, Golden
 
 _NONE: Final = object()
 

@@ -6,9 +6,9 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
-from .caller import TargetError
-from .fake import FakeCustomerIO, Received, host_aiohttp
-from .target import Credentials
+from cio_conformance.caller import TargetError
+from cio_conformance.fake import FakeCustomerIO, Received, host_aiohttp
+from cio_conformance.target import Credentials
 
 _BODY_CHARACTERS: Final = 200
 _REQUESTS_KEPT: Final = 10_000

@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from .fake import Received
-from .verdict import Arrival
+from cio_conformance.fake import Received
+from cio_conformance.verdict import Arrival
 
 
 class Inbox:

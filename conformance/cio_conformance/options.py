@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .report import WRITERS
+from cio_conformance.report import WRITERS
 
 
 def address(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, int] | None:

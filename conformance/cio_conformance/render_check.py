@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from .caller import TargetError
-from .compare import Window
-from .fixtures import Golden
-from .result import Result, Setup
-from .target import command, without_settings
-from .verdict import ACCEPTED, REFUSED, Answer, Arrival, judge
+from cio_conformance.caller import TargetError
+from cio_conformance.compare import Window
+from cio_conformance.fixtures import Golden
+from cio_conformance.result import Result, Setup
+from cio_conformance.target import command, without_settings
+from cio_conformance.verdict import ACCEPTED, REFUSED, Answer, Arrival, judge
 
 _SECONDS: Final = 60
 _EXIT_CODES: Final = (0, 1)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .fixtures import Api, Golden
+from cio_conformance.fixtures import Api, Golden
 
 Profile = Literal["documented", "standard"]
 SidecarApi = Literal["auto", "v1"]

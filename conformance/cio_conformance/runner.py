@@ -7,11 +7,11 @@ from typing import Any, Final, Protocol
 import orjson
 from ulid import ULID
 
-from .compare import Window, matches
-from .fixtures import Golden
-from .inbox import Inbox
-from .result import Result, Setup
-from .verdict import ACCEPTED, Answer, Arrival, judge, plain
+from cio_conformance.compare import Window, matches
+from cio_conformance.fixtures import Golden
+from cio_conformance.inbox import Inbox
+from cio_conformance.result import Result, Setup
+from cio_conformance.verdict import ACCEPTED, Answer, Arrival, judge, plain
 
 _MARK: Final = "conformance_sentinel"
 

@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from .caller import Caller, TargetError
-from .fake import FakeCustomerIO
-from .fake.host_httpserver import hosted
-from .fixtures import Golden
-from .inbox import Inbox
-from .render_check import check_rendered
-from .result import Result, Setup, SidecarApi
-from .runner import Runner
-from .target import Credentials, started
+from cio_conformance.caller import Caller, TargetError
+from cio_conformance.fake import FakeCustomerIO
+from cio_conformance.fake.host_httpserver import hosted
+from cio_conformance.fixtures import Golden
+from cio_conformance.inbox import Inbox
+from cio_conformance.render_check import check_rendered
+from cio_conformance.result import Result, Setup, SidecarApi
+from cio_conformance.runner import Runner
+from cio_conformance.target import Credentials, started
 
 APIS: Final[tuple[SidecarApi, ...]] = ("v1", "auto")
 START_SECONDS: Final = 30

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .caller import TargetError
-from .result import Setup
+from cio_conformance.caller import TargetError
+from cio_conformance.result import Setup
 
 STOP_SECONDS: Final = 30
 """How long a sidecar may take to stop after SIGTERM."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .compare import Window, difference, matches, settled
-from .fixtures import Api, Case, ExpectedRequest
+from cio_conformance.compare import Window, difference, matches, settled
+from cio_conformance.fixtures import Api, Case, ExpectedRequest
 
 ACCEPTED: Final = "ACCEPTED"
 REFUSED: Final = "INVALID_ARGUMENT"

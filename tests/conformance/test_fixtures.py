@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from cio_conformance.fixtures import FixtureError, load_fixtures, parse_fixtures, select
 
-from .toy import CASES
+from tests.conformance.toy import CASES
 
 
 def mistakes(text: str) -> str:

@@ -15,7 +15,7 @@ from cio_conformance.cli import main
 from click.testing import CliRunner, Result
 from junitparser import JUnitXml
 
-from .toy import CASES, DUPLICATE, LOOSE, Request, Toy, serving
+from tests.conformance.toy import CASES, DUPLICATE, LOOSE, Request, Toy, serving
 
 Change = Callable[[list[Request]], list[Request]]
 

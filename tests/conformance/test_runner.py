@@ -12,7 +12,7 @@ from cio_conformance.result import Result, Setup
 from cio_conformance.runner import Runner
 from cio_conformance.verdict import ACCEPTED, REFUSED, Answer
 
-from .toy import CASES
+from tests.conformance.toy import CASES
 
 GOLDENS = parse_fixtures(CASES.replace("$received_at", "5"), "toy.yaml")
 PURCHASE, VISIT, NOBODY = "toy: a purchase", "toy: a visit", "toy: nobody"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from cio_conformance.fake import FakeCustomerIO
 
-from .client import Api
+from tests.fake.client import Api
 
 
 @pytest.fixture

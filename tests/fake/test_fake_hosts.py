@@ -13,7 +13,7 @@ from cio_conformance.fake import FakeCustomerIO, host_aiohttp
 from cio_conformance.fake.host_httpserver import hosted
 from yarl import URL
 
-from .client import AUTHORIZATION, ULID
+from tests.fake.client import AUTHORIZATION, ULID
 
 REQUESTS: list[tuple[str, str, bytes]] = [
     ("PUT", "/api/v1/customers/a%2Fb%40c/events", b""),

@@ -10,7 +10,7 @@ from cio_conformance.fake import FakeCustomerIO, Request, Response
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .client import NOW, Api
+from tests.fake.client import NOW, Api
 
 EVENT = {"name": "Signed Up"}
 DEVICE = {"device": {"id": "t", "platform": "ios"}}

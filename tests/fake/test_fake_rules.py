@@ -8,7 +8,7 @@ import orjson
 import pytest
 from cio_conformance.fake.shapes import Shape, fields_with_source, load
 
-from .client import Api
+from tests.fake.client import Api
 
 BAD_SECONDS = [-(10**11), 10**11, 1696161600.0, 1.5, "1696161600", True, {}, []]
 EVENTS = "/api/v1/customers/u/events"
@@ -108,7 +108,8 @@ def test_an_event_has_one_of_three_types(api: Api, kind: str) -> None:
 
 @pytest.mark.parametrize("key", ["recipient", "from_address", "reply_to"])
 def test_reserved_event_data_may_be_anything(api: Api, key: str) -> None:
-    for value in ("a@b.co", 1, None, {}):
+    values: list[Any] = ["a@b.co", 1, None, {}]
+    for value in values:
         api.ok("POST", EVENTS, event(data={key: value}))
         assert api.person("event", name="n", attributes={key: value}) == []
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from cio_conformance.fake import FakeCustomerIO, Received
 
-from .client import NOW, Api
+from tests.fake.client import NOW, Api
 
 DELETE = {"type": "person", "action": "delete", "identifiers": {"id": "u"}}
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from .client import NOW, ULID, Api
+from tests.fake.client import NOW, ULID, Api
 
 DAY = 24 * 3600
 ACME = {"object_type_id": "1", "object_id": "acme"}

@@ -15,7 +15,7 @@ from cio_sidecar.mapping.transforms import TRANSFORMS, NoValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .strategies import EVENTS
+from tests.mapping.strategies import EVENTS
 
 NOTHING = object()
 PROFILE_TABLES = {profile: load_profile(profile) for profile in PROFILES}

@@ -21,7 +21,7 @@ from cio_sidecar.renderer import Refused, Rendered, Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .strategies import EVENTS, JSON
+from tests.mapping.strategies import EVENTS, JSON
 
 RENDERERS = {profile: Renderer(load_profile(profile)) for profile in PROFILES}
 STANDARD = RENDERERS["standard"]

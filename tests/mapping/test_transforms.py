@@ -23,7 +23,7 @@ from cio_sidecar.mapping.transforms import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from .strategies import JSON
+from tests.mapping.strategies import JSON
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOT_A_TIME = "expected an ISO 8601 date-time or Unix seconds, got "

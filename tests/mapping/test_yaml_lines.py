@@ -11,7 +11,7 @@ from cio_sidecar.mapping.yaml_lines import YamlError, load
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .strategies import JSON
+from tests.mapping.strategies import JSON
 
 
 @pytest.mark.parametrize(

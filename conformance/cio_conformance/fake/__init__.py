@@ -3,7 +3,7 @@
 `FakeCustomerIO` is pure; `host_aiohttp` and `host_httpserver` serve one over HTTP.
 """
 
-from .messages import NotJSONError, Problem, Received, Request, Response
-from .server import FakeCustomerIO
+from cio_conformance.fake.messages import NotJSONError, Problem, Received, Request, Response
+from cio_conformance.fake.server import FakeCustomerIO
 
 __all__ = ["FakeCustomerIO", "NotJSONError", "Problem", "Received", "Request", "Response"]

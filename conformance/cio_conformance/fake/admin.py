@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .checks import check
-from .messages import NotJSONError, Request, Response, decode, encode
-from .shapes import Shape
+from cio_conformance.fake.checks import check
+from cio_conformance.fake.messages import NotJSONError, Request, Response, decode, encode
+from cio_conformance.fake.shapes import Shape
 
 if TYPE_CHECKING:
-    from .server import FakeCustomerIO
+    from cio_conformance.fake.server import FakeCustomerIO
 
 _PREFIX = "/_fake/"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .records import Device, Event, Identifier
-from .rules import Call
-from .store import Store
+from cio_conformance.fake.records import Device, Event, Identifier
+from cio_conformance.fake.rules import Call
+from cio_conformance.fake.store import Store
 
 
 def apply_call(store: Store, call: Call, now: float) -> None:

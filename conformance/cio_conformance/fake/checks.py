@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .messages import Problem, encode
-from .shapes import Limit, Shape, load
+from cio_conformance.fake.messages import Problem, encode
+from cio_conformance.fake.shapes import Limit, Shape, load
 
 # Seconds in the year 5138; a value in milliseconds is beyond it from March 1973 on.
 _SECONDS_START = -62_135_596_800  # the year 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .records import Event, Person, is_ulid
+from cio_conformance.fake.records import Event, Person, is_ulid
 
 MERGE_SECONDS = 30 * 24 * 3600
 """How old an event may be, by its receipt, to be given to a person later."""

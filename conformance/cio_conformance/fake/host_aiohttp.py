@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from .messages import Request
-from .server import FakeCustomerIO
+from cio_conformance.fake.messages import Request
+from cio_conformance.fake.server import FakeCustomerIO
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ import werkzeug
 from pytest_httpserver import HTTPServer
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from .messages import Request
-from .server import FakeCustomerIO
+from cio_conformance.fake.messages import Request
+from cio_conformance.fake.server import FakeCustomerIO
 
 
 class _Handler(WSGIRequestHandler):

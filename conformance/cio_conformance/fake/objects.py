@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .records import Object
+from cio_conformance.fake.records import Object
 
 Related = tuple[str, str]
 """("cio_id" or "anonymous_id", its value)."""

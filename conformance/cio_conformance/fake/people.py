@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .records import Identifier, Person
+from cio_conformance.fake.records import Identifier, Person
 
 _KINDS = ("id", "email", "phone")
 Key = tuple[str, str]

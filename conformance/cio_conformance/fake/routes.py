@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from .shapes import Endpoint, load
+from cio_conformance.fake.shapes import Endpoint, load
 
 
 @dataclass(frozen=True, slots=True)

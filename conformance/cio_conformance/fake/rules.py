@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from .checks import check, check_size
-from .messages import Problem, Request
-from .records import Identifier
-from .routes import Route, unquote
-from .shapes import Endpoint, load
+from cio_conformance.fake.checks import check, check_size
+from cio_conformance.fake.messages import Problem, Request
+from cio_conformance.fake.records import Identifier
+from cio_conformance.fake.routes import Route, unquote
+from cio_conformance.fake.shapes import Endpoint, load
 
 
 @dataclass(frozen=True, slots=True)

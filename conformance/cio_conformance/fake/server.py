@@ -13,12 +13,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import admin, routes
-from .apply import apply_call, apply_operation
-from .messages import NotJSONError, Problem, Received, Request, Response, decode, encode
-from .rules import Call, check_operation, read_call
-from .shapes import Endpoint
-from .store import Store
+from cio_conformance.fake import admin, routes
+from cio_conformance.fake.apply import apply_call, apply_operation
+from cio_conformance.fake.messages import (
+    NotJSONError,
+    Problem,
+    Received,
+    Request,
+    Response,
+    decode,
+    encode,
+)
+from cio_conformance.fake.rules import Call, check_operation, read_call
+from cio_conformance.fake.shapes import Endpoint
+from cio_conformance.fake.store import Store
 
 _REGION_URLS = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
 

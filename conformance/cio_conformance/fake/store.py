@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .events import Events
-from .objects import Objects, merge_attributes
-from .people import People
-from .records import Device, Event, Identifier, Person
+from cio_conformance.fake.events import Events
+from cio_conformance.fake.objects import Objects, merge_attributes
+from cio_conformance.fake.people import People
+from cio_conformance.fake.records import Device, Event, Identifier, Person
 
 
 class Store:
@@ -44,9 +44,7 @@ class Store:
         is dropped. `update_only` creates nobody. Returns None when nothing was done.
         """
         named = [
-            Identifier(kind, attributes[kind])
-            for kind in ("id", "email")
-            if attributes.get(kind)
+            Identifier(kind, attributes[kind]) for kind in ("id", "email") if attributes.get(kind)
         ]
         if self._is_suppressed([who, *named]):
             return None
