@@ -19,10 +19,11 @@ from aiohttp import web
 from cio_conformance.fake import FakeCustomerIO, Request, Response
 from cio_sidecar.customerio import operation as cio
 from cio_sidecar.customerio.operation import Operation
-from cio_sidecar.delivery.dispatcher import Counters, Dispatcher, Sends
+from cio_sidecar.delivery.dispatcher import Counters, Dispatcher
 from cio_sidecar.delivery.queue.entry import Entry, pack
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender
+from cio_sidecar.delivery.shipper import Sends
 from ulid import ULID
 
 NOW = 1_700_000_000

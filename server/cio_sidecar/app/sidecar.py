@@ -17,10 +17,11 @@ from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.http import HttpServer
 from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.app.tables import load_tables
-from cio_sidecar.delivery.dispatcher import Dispatcher, refused_credentials
+from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender, Unreachable
+from cio_sidecar.delivery.shipper import refused_credentials
 from cio_sidecar.renderer import Renderer
 from cio_sidecar.rpc.ingest import IngestService
 from cio_sidecar.rpc.intake import Intake

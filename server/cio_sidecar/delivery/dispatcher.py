@@ -2,25 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
-from cio_sidecar.customerio import track_v1, track_v2
-from cio_sidecar.customerio.limits import BATCH_BYTES, REQUESTS_PER_SECOND
-from cio_sidecar.customerio.outcome import (
-    Answer,
-    Outcome,
-    classify,
-    reason,
-    refusals,
-    retry_after_seconds,
-)
-from cio_sidecar.customerio.request import Request
-from cio_sidecar.delivery.policy import Lanes, Pacer, Shipment, backoff_seconds
+from cio_sidecar.customerio.limits import BATCH_BYTES
+from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.delivery.policy import Lanes, Shipment, backoff_seconds
 from cio_sidecar.delivery.queue.entry import Burial, Leased, QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
-from cio_sidecar.delivery.sender import Unreachable
+from cio_sidecar.delivery.shipper import Result, Sends, Shipper
 
 WINDOW_EVENTS: Final = 10_000
 """How many leased events are held in memory at the most."""
@@ -32,39 +23,14 @@ _SETTLE_AGAIN_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 
 
-class Sends(Protocol):
-    """What the dispatcher needs of a sender."""
-
-    async def send(self, request: Request) -> Answer:
-        """Send a request and read its answer. Raises Unreachable."""
-
-    async def region(self) -> Answer:
-        """Ask which region the credentials belong to. Raises Unreachable."""
-
-
 @dataclass(slots=True)
 class Counters:
-    """What happened since the start. ``answers`` counts by HTTP status; 0 is no answer."""
+    """What happened since the start. ``answers`` is the shipper's."""
 
+    answers: dict[int, int]
     delivered: int = 0
     retried: int = 0
     dead_letters: int = 0
-    answers: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """What came of one event."""
-
-    outcome: Outcome
-    why: str = ""
-    status: int = 0
-    request: Request | None = None
-    response: bytes = b""
-    wait_seconds: float | None = None
-
-
-_DELIVERED: Final = _Result(Outcome.DELIVERED)
 
 
 class Dispatcher:
@@ -86,17 +52,15 @@ class Dispatcher:
         ``clock`` is monotonic, ``wall_clock`` Unix time, both in seconds; ``random`` is uniform in
         [0, 1).
         """
-        self.counters = Counters()
+        self._shipper = Shipper(sender, clock=clock, wall_clock=wall_clock)
+        self.counters = Counters(answers=self._shipper.answers)
         self.paused_because: str | None = None
         """Why delivery is paused: the credentials were refused. None while it is not."""
         self._queue = queue
-        self._sender = sender
         self._concurrency = concurrency
         self._clock = clock
-        self._wall_clock = wall_clock
         self._random = random
         self._lanes = Lanes(v1=v1, batch_bytes=BATCH_BYTES)
-        self._pacer = Pacer(REQUESTS_PER_SECOND)
         self._more = True
         self._hold_until = 0.0
         self._pauses = 0
@@ -199,13 +163,12 @@ class Dispatcher:
         events = shipment.events
         for event in events:
             event.attempts += 1
-        send = self._by_v1 if shipment.by_v1 else self._by_batch
         try:
-            results = await send(events)
+            results = await self._shipper.ship(shipment)
         except Exception as error:
             # A mistake of ours must not hold a person's events back until a restart.
             self._say_unforeseen(error)
-            results = [_Result(Outcome.RETRY, "a mistake within the sidecar")] * len(events)
+            results = [Result(Outcome.RETRY, "a mistake within the sidecar")] * len(events)
         now = self._clock()
         again = [
             (event, result)
@@ -225,19 +188,16 @@ class Dispatcher:
         await self._settle(settled)
 
     async def _probe(self) -> None:
-        try:
-            answer = await self._sender.region()
-        except Unreachable as error:
-            self._say_trouble(str(error))
+        result = await self._shipper.probe()
+        if result.outcome is Outcome.PAUSE:
+            self.pause(result.why)
+        elif result.outcome is Outcome.RETRY:
+            self._say_trouble(result.why)
             self._hold(max(1.0, backoff_seconds(self._pauses + 3, self._random())))
-            return
-        self._count(answer.status)
-        if classify(answer.status) is Outcome.PAUSE:
-            self.pause(refused_credentials(answer.status))
         else:
             self._say_well()
 
-    def _again(self, failed: "list[tuple[Leased, _Result]]", now: float) -> None:
+    def _again(self, failed: "list[tuple[Leased, Result]]", now: float) -> None:
         events = [event for event, _ in failed]
         result = failed[0][1]
         self.counters.retried += len(events)
@@ -255,7 +215,7 @@ class Dispatcher:
             self._say_trouble(result.why)
         self._lanes.retry(events, now + wait)
 
-    async def _settle(self, settled: "list[tuple[Leased, _Result]]") -> None:
+    async def _settle(self, settled: "list[tuple[Leased, Result]]") -> None:
         delivered = [event.seq for event, result in settled if result.outcome is Outcome.DELIVERED]
         buried = [
             Burial(
@@ -296,90 +256,6 @@ class Dispatcher:
             else:
                 return
 
-    async def _by_v1(self, events: Sequence[Leased]) -> list[_Result]:
-        """Send each operation of a single event as a request of its own, in order."""
-        (event,) = events
-        for operation in event.operations:
-            request = track_v1.request(operation)
-            result = await self._request(request)
-            if result.outcome is Outcome.PARTIAL:
-                result = _retry_later(Answer(result.status))
-            if result.outcome is not Outcome.DELIVERED:
-                return [result]
-        return [_DELIVERED]
-
-    async def _by_batch(self, events: Sequence[Leased]) -> list[_Result]:
-        """Send events as one batch; if the whole of it is refused, its halves, one after the other,
-        so that a bad event takes no good one along.
-        """
-        operations = [operation for event in events for operation in event.operations]
-        request = track_v2.batch(operations)
-        result = await self._request(request)
-        if result.outcome is Outcome.PARTIAL:
-            return self._partly(events, request, Answer(result.status, result.response))
-        if result.outcome is not Outcome.REFUSED or len(events) == 1:
-            return [result] * len(events)
-        middle = len(events) // 2
-        first = await self._by_batch(events[:middle])
-        if first[-1].outcome in (Outcome.RETRY, Outcome.PAUSE):
-            # The rest waits with it: its first event may be of the same person as the last here.
-            return first + [first[-1]] * (len(events) - middle)
-        return first + await self._by_batch(events[middle:])
-
-    def _partly(self, events: Sequence[Leased], request: Request, answer: Answer) -> list[_Result]:
-        """The results of the events of a batch that was answered with 207."""
-        count = sum(len(event.operations) for event in events)
-        reasons = refusals(answer, count)
-        if reasons is None:
-            return [_retry_later(answer)] * len(events)
-        results: list[_Result] = []
-        index = 0
-        for event in events:
-            mine = range(index, index + len(event.operations))
-            index = mine.stop
-            refused = next((place for place in mine if place in reasons), None)
-            if refused is None:
-                results.append(_DELIVERED)
-                continue
-            item = track_v2.single(event.operations[refused - mine.start])
-            results.append(
-                _Result(
-                    Outcome.REFUSED,
-                    f"HTTP {answer.status}: {reasons[refused]}"[:1000],
-                    answer.status,
-                    Request(request.method, request.path, item.body),
-                    answer.body,
-                )
-            )
-        return results
-
-    async def _request(self, request: Request) -> _Result:
-        """Send a request when the pace allows; what came of it as a whole."""
-        wait = self._pacer.reserve(self._clock())
-        if wait:
-            await asyncio.sleep(wait)
-        try:
-            answer = await self._sender.send(request)
-        except Unreachable as error:
-            self._count(0)
-            return _Result(Outcome.RETRY, str(error))
-        self._count(answer.status)
-        outcome = classify(answer.status)
-        if outcome is Outcome.DELIVERED:
-            return _DELIVERED
-        if outcome is Outcome.RETRY:
-            wait_seconds = retry_after_seconds(answer, self._wall_clock())
-            # The server's own words stay out of it: this goes to the log.
-            why = f"Customer.io answered HTTP {answer.status}"
-            return _Result(Outcome.RETRY, why, answer.status, wait_seconds=wait_seconds)
-        why = reason(answer)
-        if outcome is Outcome.PAUSE:
-            why = refused_credentials(answer.status)
-        return _Result(outcome, why, answer.status, request, answer.body)
-
-    def _count(self, status: int) -> None:
-        self.counters.answers[status] = self.counters.answers.get(status, 0) + 1
-
     def _hold(self, seconds: float) -> None:
         self._hold_until = max(self._hold_until, self._clock() + seconds)
 
@@ -397,17 +273,3 @@ class Dispatcher:
         self._trouble = None
         self.paused_because = None
         self._pauses = 0
-
-
-def refused_credentials(status: int) -> str:
-    """Why delivery is paused, and what to do."""
-    return (
-        f"Customer.io refused the credentials (HTTP {status}): check CIO_SITE_ID, CIO_API_KEY and "
-        "CIO_REGION"
-    )
-
-
-def _retry_later(answer: Answer) -> _Result:
-    return _Result(
-        Outcome.RETRY, f"HTTP {answer.status} without a usable list of errors", answer.status
-    )
