@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 import orjson
 import pytest
 from cio.sidecar.v1 import mapping_pb2, mapping_pb2_grpc
+from cio_conformance.fixtures import load_fixtures
 from cio_sidecar.app.cli import main
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
@@ -63,6 +64,17 @@ def test_every_sample_is_rendered_for_both_apis_and_profiles(api: str, profile: 
             assert request.keys() == {"method", "path", "body"}
             invite = "userId" not in event and "anonymousId" not in event
             assert request["path"].startswith("/api/v1/" if invite else f"/api/{api}/")
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_the_samples_become_what_their_goldens_say(api: Literal["v1", "v2"]) -> None:
+    goldens = [each.case for each in load_fixtures() if each.family.family == "samples"]
+    assert [case.event for case in goldens] == [*map(orjson.loads, SAMPLES.splitlines())]
+    shown = lines(render("--api", api))
+    for case, line in zip(goldens, shown, strict=True):
+        assert case.expect is not None
+        expected = [request.model_dump() for request in case.expect.by(api)]
+        assert line == {"requests": expected, "warnings": []}, case.name
 
 
 def test_a_rendered_event_is_exactly_the_request() -> None:
