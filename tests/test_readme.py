@@ -147,6 +147,20 @@ def test_every_row_of_the_documented_profile_is_in_the_readme() -> None:
     assert set(rows) == expected
 
 
+def test_the_overlay_in_the_mapping_page_does_what_the_page_shows(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "mapping.md").read_text("utf-8")
+    (overlay,) = re.findall(r"```yaml\n(# overlay/default\.yaml.*?)```", page, re.DOTALL)
+    file = tmp_path / "overlay" / "default.yaml"
+    file.parent.mkdir()
+    file.write_text(overlay)
+    for command in ("tables check overlay", "tables diff overlay"):
+        (shown,) = re.findall(rf"\$ \.venv/bin/(cio-sidecar {command})\n((?:[^$`].*\n)+)", page)
+        assert run(shown[0], tmp_path).stdout == shown[1]
+    (mistake,) = re.findall(r"^overlay/default\.yaml:.*$", page, re.MULTILINE)
+    file.write_text(overlay.replace("identifier", "identifer"))
+    assert run("cio-sidecar tables check overlay", tmp_path).stderr == f"cio-sidecar: {mistake}\n"
+
+
 def test_every_link_into_the_repository_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):

@@ -5,7 +5,7 @@ import io
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -15,9 +15,10 @@ from pydantic_core import PydanticUndefined
 from ulid import ULID
 
 from cio_sidecar import __version__
-from cio_sidecar.app import logs
+from cio_sidecar.app import logs, show_tables
 from cio_sidecar.app.config import ENV_PREFIX, ConfigError, Settings, load_settings
 from cio_sidecar.app.tables import load_tables
+from cio_sidecar.mapping.profiles import PROFILES, TableSet
 from cio_sidecar.mapping.transforms import NoValue, unix_seconds
 from cio_sidecar.renderer import Renderer
 from cio_sidecar.rpc.intake import iso_time
@@ -220,3 +221,74 @@ def send(target: str, patience: float) -> None:
         click.echo(f"\r{words}", err=True)
     if counts["refused"]:
         sys.exit(EXIT_REFUSED)
+
+
+_profile_option = click.option(
+    "--profile", default="standard", show_default=True, type=click.Choice(sorted(PROFILES))
+)
+_overlay_option = click.option(
+    "--overlay", type=click.Path(path_type=Path), help="Folder of your own tables."
+)
+
+
+@main.group()
+def tables() -> None:
+    """Look at the mapping tables, and check your own."""
+
+
+@tables.command("list")
+@_profile_option
+@_overlay_option
+def list_tables(profile: str, overlay: Path | None) -> None:
+    """List the tables of a profile, with an overlay."""
+    _print(show_tables.summary(_tables(profile, overlay)))
+
+
+@tables.command("show")
+@click.argument("name", required=False)
+@_profile_option
+@_overlay_option
+def show_table(name: str | None, profile: str, overlay: Path | None) -> None:
+    """Show tables as they are in force (NAME alone, or all), and where each row comes from."""
+    loaded = _tables(profile, overlay).tables
+    if name is not None and name not in loaded:
+        known = ", ".join(sorted(loaded))
+        _fail(ConfigError(f"there is no table {name!r}; there are {known}"), EXIT_USAGE)
+    for table in sorted(loaded):
+        if name in (None, table):
+            _print(show_tables.effective(loaded[table]))
+
+
+@tables.command("check")
+@click.argument("overlay", type=click.Path(path_type=Path))
+@_profile_option
+def check_tables(overlay: Path, profile: str) -> None:
+    """Check the tables in the folder OVERLAY; names every mistake with file, line and row."""
+    loaded = _tables(profile, overlay)
+    rows = [
+        row
+        for table in loaded.tables.values()
+        for row in table.rows
+        if Path(row.origin).parent == overlay
+    ]
+    click.echo(f"no mistakes; rows of {overlay} in force: {len(rows)}")
+
+
+@tables.command("diff")
+@click.argument("overlay", type=click.Path(path_type=Path))
+@_profile_option
+def diff_tables(overlay: Path, profile: str) -> None:
+    """Show what the tables in the folder OVERLAY change."""
+    _print(show_tables.differences(_tables(profile, None), _tables(profile, overlay)))
+
+
+def _tables(profile: str, overlay: Path | None) -> TableSet:
+    try:
+        return load_tables(profile, overlay)
+    except ConfigError as error:
+        _fail(error, EXIT_USAGE)
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)

@@ -53,6 +53,8 @@ class Row(Strict):
     inputs: tuple[Input, ...] = ()
     value: Any = None
     except_: tuple[str, ...] = ()
+    origin: str = ""
+    """The file that the row stands in: ``documented/page.yaml``, or one of an overlay."""
 
 
 class Table(Strict):

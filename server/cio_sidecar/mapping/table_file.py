@@ -181,6 +181,7 @@ class _Reader:
             inputs=inputs,
             value=raw.value,
             except_=tuple(raw.except_),
+            origin=self.file,
         )
 
     def _inputs(self, raw: _RowFile, at: Location) -> tuple[Input, ...]:

@@ -130,6 +130,7 @@ def _table(table: Table) -> mapping_pb2.Table:
             key=row.key,
             level=_LEVELS[row.level],
             doc=row.doc,
+            origin=row.origin,
             inputs=[
                 mapping_pb2.Input(path=source.path, transforms=source.apply)
                 for source in row.inputs

@@ -27,7 +27,7 @@ from cio.sidecar.v1 import ingest_pb2 as cio_dot_sidecar_dot_v1_dot_ingest__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63io/sidecar/v1/mapping.proto\x12\x0e\x63io.sidecar.v1\x1a\x1a\x63io/sidecar/v1/event.proto\x1a\x1b\x63io/sidecar/v1/ingest.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x13\n\x11ListTablesRequest\"S\n\x12ListTablesResponse\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12,\n\x06tables\x18\x02 \x03(\x0b\x32\x1c.cio.sidecar.v1.TableSummary\"P\n\x0cTableSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x12\n\napplies_to\x18\x03 \x03(\t\x12\x11\n\trow_count\x18\x04 \x01(\r\"\x1f\n\x0fGetTableRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x10GetTableResponse\x12$\n\x05table\x18\x01 \x01(\x0b\x32\x15.cio.sidecar.v1.Table\"Y\n\x05Table\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x12\n\napplies_to\x18\x03 \x03(\t\x12!\n\x04rows\x18\x04 \x03(\x0b\x32\x13.cio.sidecar.v1.Row\"\xa6\x01\n\x03Row\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05level\x18\x02 \x01(\x0e\x32\x18.cio.sidecar.v1.RowLevel\x12%\n\x06inputs\x18\x03 \x03(\x0b\x32\x15.cio.sidecar.v1.Input\x12%\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0b\n\x03\x64oc\x18\x05 \x01(\t\x12\x0e\n\x06\x65xcept\x18\x06 \x03(\t\")\n\x05Input\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\ntransforms\x18\x02 \x03(\t\"W\n\rRenderRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.cio.sidecar.v1.Event\x12 \n\x03\x61pi\x18\x02 \x01(\x0e\x32\x13.cio.sidecar.v1.Api\"o\n\x0eRenderResponse\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.cio.sidecar.v1.HttpRequest\x12.\n\x08warnings\x18\x02 \x03(\x0b\x32\x1c.cio.sidecar.v1.FieldWarning\"9\n\x0bHttpRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t*w\n\x08RowLevel\x12\x19\n\x15ROW_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n\x12ROW_LEVEL_REQUIRED\x10\x01\x12 \n\x1cROW_LEVEL_HIGHLY_RECOMMENDED\x10\x02\x12\x16\n\x12ROW_LEVEL_OPTIONAL\x10\x03*2\n\x03\x41pi\x12\x13\n\x0f\x41PI_UNSPECIFIED\x10\x00\x12\n\n\x06\x41PI_V1\x10\x01\x12\n\n\x06\x41PI_V2\x10\x02\x32\xfd\x01\n\x0eMappingService\x12S\n\nListTables\x12!.cio.sidecar.v1.ListTablesRequest\x1a\".cio.sidecar.v1.ListTablesResponse\x12M\n\x08GetTable\x12\x1f.cio.sidecar.v1.GetTableRequest\x1a .cio.sidecar.v1.GetTableResponse\x12G\n\x06Render\x12\x1d.cio.sidecar.v1.RenderRequest\x1a\x1e.cio.sidecar.v1.RenderResponseB,\n\x0e\x63io.sidecar.v1P\x01Z\x18\x63io/sidecar/v1;sidecarv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63io/sidecar/v1/mapping.proto\x12\x0e\x63io.sidecar.v1\x1a\x1a\x63io/sidecar/v1/event.proto\x1a\x1b\x63io/sidecar/v1/ingest.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x13\n\x11ListTablesRequest\"S\n\x12ListTablesResponse\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12,\n\x06tables\x18\x02 \x03(\x0b\x32\x1c.cio.sidecar.v1.TableSummary\"P\n\x0cTableSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x12\n\napplies_to\x18\x03 \x03(\t\x12\x11\n\trow_count\x18\x04 \x01(\r\"\x1f\n\x0fGetTableRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x10GetTableResponse\x12$\n\x05table\x18\x01 \x01(\x0b\x32\x15.cio.sidecar.v1.Table\"Y\n\x05Table\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x12\n\napplies_to\x18\x03 \x03(\t\x12!\n\x04rows\x18\x04 \x03(\x0b\x32\x13.cio.sidecar.v1.Row\"\xb6\x01\n\x03Row\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05level\x18\x02 \x01(\x0e\x32\x18.cio.sidecar.v1.RowLevel\x12%\n\x06inputs\x18\x03 \x03(\x0b\x32\x15.cio.sidecar.v1.Input\x12%\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0b\n\x03\x64oc\x18\x05 \x01(\t\x12\x0e\n\x06\x65xcept\x18\x06 \x03(\t\x12\x0e\n\x06origin\x18\x07 \x01(\t\")\n\x05Input\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\ntransforms\x18\x02 \x03(\t\"W\n\rRenderRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.cio.sidecar.v1.Event\x12 \n\x03\x61pi\x18\x02 \x01(\x0e\x32\x13.cio.sidecar.v1.Api\"o\n\x0eRenderResponse\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.cio.sidecar.v1.HttpRequest\x12.\n\x08warnings\x18\x02 \x03(\x0b\x32\x1c.cio.sidecar.v1.FieldWarning\"9\n\x0bHttpRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t*w\n\x08RowLevel\x12\x19\n\x15ROW_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n\x12ROW_LEVEL_REQUIRED\x10\x01\x12 \n\x1cROW_LEVEL_HIGHLY_RECOMMENDED\x10\x02\x12\x16\n\x12ROW_LEVEL_OPTIONAL\x10\x03*2\n\x03\x41pi\x12\x13\n\x0f\x41PI_UNSPECIFIED\x10\x00\x12\n\n\x06\x41PI_V1\x10\x01\x12\n\n\x06\x41PI_V2\x10\x02\x32\xfd\x01\n\x0eMappingService\x12S\n\nListTables\x12!.cio.sidecar.v1.ListTablesRequest\x1a\".cio.sidecar.v1.ListTablesResponse\x12M\n\x08GetTable\x12\x1f.cio.sidecar.v1.GetTableRequest\x1a .cio.sidecar.v1.GetTableResponse\x12G\n\x06Render\x12\x1d.cio.sidecar.v1.RenderRequest\x1a\x1e.cio.sidecar.v1.RenderResponseB,\n\x0e\x63io.sidecar.v1P\x01Z\x18\x63io/sidecar/v1;sidecarv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cio.sidecar.v1.mapping_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016cio.sidecar.v1P\001Z\030cio/sidecar/v1;sidecarv1'
-  _globals['_ROWLEVEL']._serialized_start=978
-  _globals['_ROWLEVEL']._serialized_end=1097
-  _globals['_API']._serialized_start=1099
-  _globals['_API']._serialized_end=1149
+  _globals['_ROWLEVEL']._serialized_start=994
+  _globals['_ROWLEVEL']._serialized_end=1113
+  _globals['_API']._serialized_start=1115
+  _globals['_API']._serialized_end=1165
   _globals['_LISTTABLESREQUEST']._serialized_start=135
   _globals['_LISTTABLESREQUEST']._serialized_end=154
   _globals['_LISTTABLESRESPONSE']._serialized_start=156
@@ -52,15 +52,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TABLE']._serialized_start=414
   _globals['_TABLE']._serialized_end=503
   _globals['_ROW']._serialized_start=506
-  _globals['_ROW']._serialized_end=672
-  _globals['_INPUT']._serialized_start=674
-  _globals['_INPUT']._serialized_end=715
-  _globals['_RENDERREQUEST']._serialized_start=717
-  _globals['_RENDERREQUEST']._serialized_end=804
-  _globals['_RENDERRESPONSE']._serialized_start=806
-  _globals['_RENDERRESPONSE']._serialized_end=917
-  _globals['_HTTPREQUEST']._serialized_start=919
-  _globals['_HTTPREQUEST']._serialized_end=976
-  _globals['_MAPPINGSERVICE']._serialized_start=1152
-  _globals['_MAPPINGSERVICE']._serialized_end=1405
+  _globals['_ROW']._serialized_end=688
+  _globals['_INPUT']._serialized_start=690
+  _globals['_INPUT']._serialized_end=731
+  _globals['_RENDERREQUEST']._serialized_start=733
+  _globals['_RENDERREQUEST']._serialized_end=820
+  _globals['_RENDERRESPONSE']._serialized_start=822
+  _globals['_RENDERRESPONSE']._serialized_end=933
+  _globals['_HTTPREQUEST']._serialized_start=935
+  _globals['_HTTPREQUEST']._serialized_end=992
+  _globals['_MAPPINGSERVICE']._serialized_start=1168
+  _globals['_MAPPINGSERVICE']._serialized_end=1421
 # @@protoc_insertion_point(module_scope)

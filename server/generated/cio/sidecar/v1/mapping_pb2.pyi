@@ -79,19 +79,21 @@ class Table(_message.Message):
     def __init__(self, name: _Optional[str] = ..., doc: _Optional[str] = ..., applies_to: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ...) -> None: ...
 
 class Row(_message.Message):
-    __slots__ = ("key", "level", "inputs", "value", "doc")
+    __slots__ = ("key", "level", "inputs", "value", "doc", "origin")
     KEY_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     DOC_FIELD_NUMBER: _ClassVar[int]
     EXCEPT_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     key: str
     level: RowLevel
     inputs: _containers.RepeatedCompositeFieldContainer[Input]
     value: _struct_pb2.Value
     doc: str
-    def __init__(self, key: _Optional[str] = ..., level: _Optional[_Union[RowLevel, str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., doc: _Optional[str] = ..., **kwargs) -> None: ...
+    origin: str
+    def __init__(self, key: _Optional[str] = ..., level: _Optional[_Union[RowLevel, str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., doc: _Optional[str] = ..., origin: _Optional[str] = ..., **kwargs) -> None: ...
 
 class Input(_message.Message):
     __slots__ = ("path", "transforms")

@@ -1,0 +1,104 @@
+"""``cio-sidecar tables``: what is in force, where it comes from, and what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+from cio_sidecar.app.cli import main
+from cio_sidecar.mapping.profiles import load_profile
+from click.testing import CliRunner, Result
+
+OVERLAY = """\
+table: default
+rows:
+  - key: data.order_number
+    from: properties.order_id
+    apply: [identifier]
+    doc: Our shop's order number.
+  - key: data.userId
+    remove: true
+  - key: name
+    level: required
+    from: [event, name]
+    apply: [text]
+    doc: The name of the event, under either key.
+"""
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Path:
+    (tmp_path / "default.yaml").write_text(OVERLAY)
+    return tmp_path
+
+
+def tables(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["tables", *arguments])
+
+
+def test_list_has_a_line_for_each_table_of_the_profile() -> None:
+    result = tables("list", "--profile", "documented")
+    assert result.exit_code == 0
+    names = [line.split()[0] for line in result.output.splitlines()]
+    assert names == sorted(load_profile("documented").tables)
+    assert "identify   identify: 3 rows." in result.output
+    assert "identify   identify: 4 rows." in tables("list").output
+
+
+def test_show_tells_where_each_row_comes_from(overlay: Path) -> None:
+    result = tables("show", "default", "--overlay", str(overlay))
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        "default: What a person did; every track event.",
+        "  data (optional) from properties | object  [documented/default.yaml]",
+        "  id (required) from messageId | identifier  [documented/default.yaml]",
+        f"  name (required) from event | text, name | text  [{overlay}/default.yaml]",
+        "  timestamp (required) from timestamp | unix_seconds, originalTimestamp | unix_seconds, "
+        "receivedAt | unix_seconds  [documented/default.yaml]",
+        '  type (optional) value "event"  [documented/default.yaml]',
+        "  data.order_number (optional) from properties.order_id | identifier  "
+        f"[{overlay}/default.yaml]",
+    ]
+
+
+def test_show_without_a_name_shows_every_table() -> None:
+    output = tables("show").output
+    for name, table in load_profile("standard").tables.items():
+        assert f"{name}: {table.doc}" in output
+    assert "except createdAt, created_at, userId, anonymousId  [standard/identify.yaml]" in output
+
+
+def test_show_names_the_tables_there_are_when_asked_for_another() -> None:
+    result = tables("show", "pages")
+    assert result.exit_code == 2
+    assert "no table 'pages'; there are default, global, identify, page" in result.output
+
+
+def test_diff_shows_what_is_added_replaced_and_removed(overlay: Path) -> None:
+    origin = f"[{overlay}/default.yaml]"
+    assert tables("diff", str(overlay)).output.splitlines() == [
+        "- default.data.userId (optional) from userId | identifier",
+        "- default.name (required) from event | text",
+        f"+ default.name (required) from event | text, name | text  {origin}",
+        f"+ default.data.order_number (optional) from properties.order_id | identifier  {origin}",
+    ]
+
+
+def test_check_counts_the_rows_of_good_tables(overlay: Path) -> None:
+    result = tables("check", str(overlay))
+    assert result.exit_code == 0
+    assert result.output == f"no mistakes; rows of {overlay} in force: 2\n"
+
+
+def test_check_names_every_mistake_with_file_line_and_row(overlay: Path) -> None:
+    (overlay / "default.yaml").write_text(OVERLAY.replace("identifier", "identifer"))
+    (overlay / "page.yaml").write_text("table: page\nrows:\n  - {key: name, remove: 1}\n")
+    result = tables("check", str(overlay))
+    assert result.exit_code == 2
+    first, second = result.output.splitlines()
+    assert f"{overlay}/default.yaml:5 (row default.data.order_number): there is no" in first
+    assert f"{overlay}/page.yaml:3 (row page.name): remove: " in second
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    result = tables("check", str(tmp_path / "nowhere"))
+    assert result.exit_code == 2
+    assert f"there is no folder {tmp_path}/nowhere" in result.output
