@@ -85,6 +85,11 @@ def main() -> None:
 )
 @_fixtures_option
 @click.option(
+    "--overlay",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of your own tables, for the sidecars that the suite starts.",
+)
+@click.option(
     "--report",
     "reports",
     multiple=True,
@@ -109,6 +114,7 @@ def run(
     api_key: str,
     pattern: str | None,
     fixtures: Path,
+    overlay: Path | None,
     reports: list[tuple[str, Path]],
     patience: float,
 ) -> None:
@@ -118,6 +124,10 @@ def run(
     """
     if (target is None) != (fake_listen is None):
         raise click.UsageError("--target and --fake-listen go together")
+    if target and overlay:
+        raise click.UsageError(
+            "--overlay is for sidecars that the suite starts; the target has its own"
+        )
     goldens = _select(fixtures, pattern, profile or ("standard" if target else None))
     credentials = Credentials(site_id, api_key)
     try:
@@ -135,6 +145,7 @@ def run(
             results = run_started(
                 goldens,
                 apis=[api] if api else APIS,
+                overlay=overlay,
                 credentials=credentials,
                 patience_seconds=patience,
             )

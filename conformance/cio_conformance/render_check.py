@@ -26,7 +26,9 @@ def check_rendered(goldens: Sequence[Golden], setup: Setup) -> list[Result]:
     start = time.time()
     # Not orjson: it would write NaN as null, and nests less deep.
     events = "".join(f"{json.dumps(golden.case.event)}\n" for golden in goldens)
-    arguments = ("render", "--profile", setup.profile, "--api", setup.golden_api)
+    arguments = ["render", "--profile", setup.profile, "--api", setup.golden_api]
+    if setup.overlay:
+        arguments += ["--overlay", str(setup.overlay)]
     shown = f"cio-sidecar {' '.join(arguments)}"
     try:
         process = subprocess.run(  # noqa: S603

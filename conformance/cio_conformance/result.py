@@ -1,6 +1,7 @@
 """The words that the suite's parts share: how a sidecar is set up, and how a case ended."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from cio_conformance.fixtures import Api, Golden
@@ -17,6 +18,8 @@ class Setup:
 
     profile: Profile
     api: SidecarApi
+    overlay: Path | None = None
+    """A folder of tables that extend the profile's."""
 
     @property
     def golden_api(self) -> Api:

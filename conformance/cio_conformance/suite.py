@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Final
 
 from cio_conformance.caller import Caller, TargetError
@@ -26,6 +27,7 @@ def run_started(
     goldens: Sequence[Golden],
     *,
     apis: Sequence[SidecarApi] = APIS,
+    overlay: Path | None = None,
     credentials: Credentials,
     patience_seconds: float,
 ) -> list[Result]:
@@ -36,7 +38,7 @@ def run_started(
     cases: dict[Setup, list[Golden]] = defaultdict(list)
     for golden in goldens:
         for api in apis:
-            cases[Setup(golden.case.profile, api)].append(golden)
+            cases[Setup(golden.case.profile, api, overlay)].append(golden)
 
     def run(setup: Setup) -> list[Result]:
         sendable, loose = _split(cases[setup])

@@ -74,6 +74,8 @@ def started(setup: Setup, base_url: str, credentials: Credentials) -> Iterator[S
             "CIO_API": setup.api,
             "CIO_PROFILE": setup.profile,
         }
+        if setup.overlay:
+            environment["CIO_OVERLAY"] = str(setup.overlay.absolute())
         log = folder / "log.txt"
         with log.open("wb") as output:
             # The folder is its working directory: no file of the user's is in reach.
