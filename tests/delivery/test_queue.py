@@ -19,7 +19,6 @@ from cio_sidecar.delivery.queue.entry import (
     Entry,
     QueueError,
     QueueFull,
-    Stats,
     pack,
     unpack,
 )
@@ -31,7 +30,6 @@ from tests.delivery.support import (
     NOW,
     Clock,
     event,
-    new_id,
     opened,
     rows,
     rows_of_a_copy,
@@ -425,15 +423,15 @@ class TestSettling:
         await queue.put([event("ann"), event("bob")])
         await queue.settle([1])
         await queue.settle([1, 99], [burial(98)])
-        assert await queue.stats() == Stats(1, 0, (await queue.stats()).bytes)
-        assert queue.waiting == 1
+        stats = await queue.stats()
+        assert (stats.waiting, stats.dead_letters) == (1, 0)
 
     async def test_of_many_events_frees_their_bytes(self, queue: SqliteQueue) -> None:
-        before = (await queue.stats()).bytes
+        before = (await queue.stats()).file_bytes
         await queue.put([event("ann", size=5_000) for _ in range(100)])
-        assert (await queue.stats()).bytes > 500_000
+        assert (await queue.stats()).file_bytes > 500_000
         await queue.settle(range(1, 101))
-        assert (await queue.stats()).bytes < before + 50_000
+        assert (await queue.stats()).file_bytes < before + 50_000
 
 
 class TestAFullQueue:
@@ -441,7 +439,7 @@ class TestAFullQueue:
         with opened(path, clock, max_bytes=300_000) as queue:
             await queue.put([event("ann", "a", size=100_000 - 100)])
             before = await queue.stats()
-            with pytest.raises(QueueFull, match="queue_max_bytes") as caught:
+            with pytest.raises(QueueFull, match="CIO_QUEUE_MAX_BYTES") as caught:
                 await queue.put([event("bob", "b"), event("bob", "c", size=90_000)] * 3)
             assert "300,000" in str(caught.value)
             assert await queue.stats() == before
@@ -459,20 +457,23 @@ class TestAFullQueue:
             await queue.settle(range(1, accepted + 1))
             assert await queue.put([event("ann", size=20_000)]) == [True]
 
-    async def test_forgets_old_ids_though_they_alone_fill_it(
-        self, path: Path, clock: Clock
-    ) -> None:
-        with opened(path, clock, max_bytes=300_000) as queue:
-            for _ in range(50):
-                await queue.put([event("ann", "x" * 200 + new_id()) for _ in range(20)])
-                await queue.settle([each.seq for each in await queue.lease(20)])
-                if (await queue.stats()).bytes > 290_000:
-                    break
-            assert queue.waiting == 0
-            with pytest.raises(QueueFull):
-                await queue.put([event("ann", size=10_000)])
-            clock.now += 601
-            assert await queue.put([event("ann", size=10_000)]) == [True]
+    async def test_is_not_filled_by_dead_letters(self, path: Path) -> None:
+        for _ in range(2):
+            with opened(path, max_bytes=100_000) as queue:
+                for _ in range(5):
+                    await queue.put([event("ann", size=60_000)])
+                    (leased,) = await queue.lease(10)
+                    await queue.settle([], [burial(leased.seq)])
+        with opened(path) as queue:
+            stats = await queue.stats()
+        assert (stats.waiting, stats.waiting_bytes, stats.dead_letters) == (0, 0, 10)
+
+    async def test_knows_its_size_again_after_a_restart(self, path: Path) -> None:
+        with opened(path) as queue:
+            await queue.put([event("ann", size=1_000) for _ in range(3)])
+            before = await queue.stats()
+        with opened(path) as queue:
+            assert await queue.stats() == before
 
 
 class TestAFullDisk:
@@ -566,6 +567,14 @@ class TestOpening:
         where = tmp_path / "some" / "where" / "queue.sqlite3"
         with opened(where):
             assert where.exists()
+
+    async def test_nobody_else_may_read_the_file(self, tmp_path: Path) -> None:
+        where = tmp_path / "data" / "queue.sqlite3"
+        with opened(where) as queue:
+            await queue.put([event("ann")])
+            modes = {path.name: path.stat().st_mode & 0o777 for path in where.parent.iterdir()}
+        assert set(modes.values()) == {0o600}
+        assert where.parent.stat().st_mode & 0o777 == 0o700
 
 
 class TestClosing:

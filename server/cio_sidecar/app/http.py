@@ -1,5 +1,6 @@
 """Health, readiness and metrics over HTTP."""
 
+import time
 from collections.abc import Callable
 
 from aiohttp import web
@@ -53,5 +54,6 @@ class HttpServer:
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
         return web.Response(
-            body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"}
+            body=await self._metrics.text(time.time()),
+            headers={"Content-Type": "text/plain; version=0.0.4"},
         )

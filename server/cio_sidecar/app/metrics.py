@@ -8,6 +8,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from cio_sidecar.delivery.dispatcher import Dispatcher
+from cio_sidecar.delivery.queue.entry import Stats
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.rpc.intake import Intake
 
@@ -19,11 +20,15 @@ class Metrics(Collector):
         self._intake = intake
         self._queue = queue
         self._dispatcher = dispatcher
+        self._stats: Stats | None = None
+        self._now = 0.0
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+    async def text(self, now: float) -> bytes:
+        """All metrics in Prometheus' text format; ``now`` in Unix seconds."""
+        self._now = now
+        self._stats = await self._queue.stats()
         return generate_latest(self._registry)
 
     def collect(self) -> Iterable[Metric]:
@@ -59,11 +64,22 @@ class Metrics(Collector):
         for code, count in sorted(counters.answers.items()):
             answers.add_metric([str(code)], count)
         yield answers
-        yield GaugeMetricFamily(
-            "cio_queue_events", "Events that wait or are in flight.", self._queue.waiting
-        )
+        if self._stats:
+            yield from self._of_queue(self._stats)
         yield GaugeMetricFamily(
             "cio_delivery_paused",
             "1 while delivery is paused because the credentials were refused.",
             self._dispatcher.paused_because is not None,
         )
+
+    def _of_queue(self, stats: Stats) -> Iterable[Metric]:
+        oldest = stats.oldest_accepted_at
+        age = 0.0 if oldest is None else max(0.0, self._now - oldest)
+        for name, what, value in (
+            ("cio_queue_events", "Events that wait or are in flight.", stats.waiting),
+            ("cio_queue_bytes", "Bytes of those events.", stats.waiting_bytes),
+            ("cio_queue_oldest_seconds", "Age of the oldest of them.", age),
+            ("cio_queue_file_bytes", "Bytes of the queue file in use.", stats.file_bytes),
+            ("cio_dead_letters", "Dead letters in the queue file.", stats.dead_letters),
+        ):
+            yield GaugeMetricFamily(name, what, value)

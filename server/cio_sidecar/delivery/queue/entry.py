@@ -64,9 +64,13 @@ class Stats:
 
     waiting: int
     """Events that are not settled, those in flight included."""
+    waiting_bytes: int
+    """Bytes of those events, as they are stored."""
+    oldest_accepted_at: int | None
+    """When the oldest of them was accepted, in Unix seconds."""
     dead_letters: int
-    bytes: int
-    """Bytes of its file in use, dead letters included."""
+    file_bytes: int
+    """Bytes of the file in use, dead letters and remembered ids included."""
 
 
 def pack(operations: Iterable[Operation]) -> bytes:

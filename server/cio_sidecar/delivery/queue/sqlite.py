@@ -8,6 +8,7 @@ the next one.
 
 import asyncio
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -28,6 +29,8 @@ from cio_sidecar.delivery.queue.entry import (
 )
 
 SCHEMA_VERSION: Final = 1
+
+_PAYLOAD_BYTES: Final = "length(event) + length(operations)"
 
 _SCHEMA: Final = """
 CREATE TABLE events (
@@ -80,7 +83,8 @@ class SqliteQueue:
     ) -> None:
         """Open or create the file. Raises QueueError if it can't be used.
 
-        ``max_bytes`` bounds the file's used bytes; ``clock`` gives Unix seconds.
+        ``max_bytes`` bounds the events that wait, as they are stored; dead letters do not count.
+        ``clock`` gives Unix seconds.
         """
         self.path = path
         self.on_committed: Callable[[], None] = lambda: None
@@ -144,7 +148,9 @@ class SqliteQueue:
     # On the thread, from here on (but for opening).
 
     def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # It holds people's data, so nobody else may read it; SQLite's own files get its mode.
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=0)
         try:
             # Exclusive: a second sidecar on the file must fail, not share it.
@@ -168,7 +174,11 @@ class SqliteQueue:
                 db.execute(f"SELECT coalesce(max(seq), 0) FROM {table}").fetchone()[0]  # noqa: S608
                 for table in ("events", "dead_letters")
             )
-            self._waiting: int = db.execute("SELECT count(*) FROM events").fetchone()[0]
+            self._waiting: int
+            self._waiting_bytes: int
+            self._waiting, self._waiting_bytes = db.execute(
+                f"SELECT count(*), coalesce(sum({_PAYLOAD_BYTES}), 0) FROM events"  # noqa: S608
+            ).fetchone()
         except BaseException:
             db.close()
             raise
@@ -195,7 +205,7 @@ class SqliteQueue:
     def _transact(self, group: list[_Job]) -> "list[tuple[asyncio.Future[Any], Any]]":
         """Run jobs in one transaction; each gets its result, or an exception."""
         writes = any(job[2] for job in group)
-        before = (self._cursor, self._waiting, self._next_seq)
+        before = (self._cursor, self._waiting, self._waiting_bytes, self._next_seq)
         results: list[tuple[asyncio.Future[Any], Any]] = []
         try:
             if writes:
@@ -210,7 +220,7 @@ class SqliteQueue:
         except Exception as error:  # The thread must live, and every caller be told.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            self._cursor, self._waiting, self._next_seq = before
+            self._cursor, self._waiting, self._waiting_bytes, self._next_seq = before
             if len(group) > 1:
                 # One job's trouble must not fail the others: give each its own transaction.
                 return [result for job in group for result in self._transact([job])]
@@ -219,14 +229,13 @@ class SqliteQueue:
 
     def _put(self, entries: Sequence[Entry]) -> list[bool]:
         now = int(self._clock())
-        # Before the limit is checked: the ids alone may have reached it.
         self._db.execute("DELETE FROM message_ids WHERE accepted_at < ?", (now - self._window,))
         size = sum(len(entry.event) + len(entry.operations) for entry in entries)
-        used = self._used_bytes()
-        if used + size > self._max_bytes:
+        if self._waiting_bytes + size > self._max_bytes:
             raise QueueFull(
-                f"the queue is full: {used:,} bytes in use, the limit is {self._max_bytes:,} "
-                "(queue_max_bytes); try again when events have been delivered"
+                f"the queue is full: {self._waiting:,} events of {self._waiting_bytes:,} bytes "
+                f"wait, the limit is {self._max_bytes:,} bytes (CIO_QUEUE_MAX_BYTES); try again "
+                "when some have been delivered"
             )
         remembered = [entry.message_id for entry in entries if entry.remember]
         known: set[str] = set()
@@ -264,6 +273,7 @@ class SqliteQueue:
         self._db.executemany("INSERT INTO message_ids VALUES (?, ?)", fresh)
         self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
         self._waiting += len(rows)
+        self._waiting_bytes += sum(len(row[4]) + len(row[5]) for row in rows)
         return results
 
     def _lease(self, limit: int) -> list[Leased]:
@@ -301,12 +311,24 @@ class SqliteQueue:
                     burial.seq,
                 ),
             )
-        gone = [(seq,) for seq in delivered] + [(burial.seq,) for burial in buried]
-        removed = self._db.executemany("DELETE FROM events WHERE seq = ?", gone).rowcount
-        self._waiting -= max(removed, 0)
+        gone = [*delivered, *(burial.seq for burial in buried)]
+        removed = self._db.execute(
+            f"DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?)) "  # noqa: S608
+            f"RETURNING {_PAYLOAD_BYTES}",
+            (orjson.dumps(gone).decode(),),
+        ).fetchall()
+        self._waiting -= len(removed)
+        self._waiting_bytes -= sum(row[0] for row in removed)
 
     def _stats(self) -> Stats:
-        return Stats(self._waiting, self._count("dead_letters"), self._used_bytes())
+        oldest = self._db.execute("SELECT accepted_at FROM events ORDER BY seq LIMIT 1").fetchone()
+        return Stats(
+            waiting=self._waiting,
+            waiting_bytes=self._waiting_bytes,
+            oldest_accepted_at=oldest[0] if oldest else None,
+            dead_letters=self._count("dead_letters"),
+            file_bytes=self._used_bytes(),
+        )
 
     def _count(self, table: str) -> int:
         count: int = self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
