@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.profiles import PROFILES, TableSet, load_profile
 from cio_sidecar.mapping.table import Input, Level
 from cio_sidecar.renderer import Refused, Rendered, Renderer
@@ -116,7 +117,7 @@ def test_an_overlay_keeps_the_doc_of_a_table_unless_it_gives_one() -> None:
 
 def test_the_built_in_tables_are_untouched_by_an_overlay() -> None:
     before = load_profile("documented").tables
-    overlay("table: page\nrows:\n  - {key: name, remove: true}\n")
+    overlay("table: page\nrows:\n  - {key: data, remove: true}\n")
     assert load_profile("documented").tables == before
 
 
@@ -235,10 +236,56 @@ def test_a_row_below_a_trait_leaves_the_event_as_it_was() -> None:
     assert event["traits"] == {"address": {"city": "Köln"}}
 
 
-def test_an_identify_without_its_id_row_identifies_nobody() -> None:
-    tables = overlay("table: identify\nrows:\n  - {key: id, remove: true}\n")
-    refused = Renderer(tables).render({**EVENT, "type": "identify"})
-    assert isinstance(refused, Refused)
-    assert [tuple(violation) for violation in refused.violations] == [
-        ("id", "REQUIRED", "Customer.io identifies nobody without an id: add a row for it")
+def mistakes(*texts: str) -> list[str]:
+    with pytest.raises(TableError) as caught:
+        overlay(*texts)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "event_type"),
+    [
+        ("identify", "id", "identify"),
+        ("page", "name", "page"),
+        ("screen", "timestamp", "screen"),
+        ("default", "id", "track"),
+    ],
+)
+def test_tables_that_would_refuse_every_event_are_refused_themselves(
+    table: str, key: str, event_type: str
+) -> None:
+    assert mistakes(f"table: {table}\nrows:\n  - {{key: {key}, remove: true}}\n") == [
+        f"0.yaml:1: {event_type} events would all be refused, for no row gives them a {key}: "
+        f"add one to the table {table}"
     ]
+
+
+def test_a_table_without_person_or_anonymous_id_is_refused() -> None:
+    without_person = "".join(line for line in GROUP.splitlines(True) if "key: person" not in line)
+    assert mistakes(without_person) == [
+        "0.yaml:1: group events would all be refused, for no row gives them a person or "
+        "anonymous_id: add one to the table group"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("type", "purchase", "event, page or screen"),
+        ("name", "[3]", "text"),
+        ("id", "5", "text"),
+        ("timestamp", "soon", "whole Unix seconds"),
+        ("data", "[]", "an object"),
+    ],
+)
+def test_a_constant_of_a_type_that_no_event_has_is_refused(
+    key: str, value: str, expected: str
+) -> None:
+    (mistake,) = mistakes(f"table: page\nrows:\n  - {{key: {key}, value: {value}, doc: d}}\n")
+    assert mistake.startswith(f"0.yaml:3 (row page.{key}): {key} is {expected} in Customer.io's")
+
+
+def test_a_spread_over_an_event_itself_is_refused() -> None:
+    row = '{key: "*", from: properties, apply: [object], doc: d}'
+    (mistake,) = mistakes(f"table: page\nrows:\n  - {row}\n")
+    assert "use data.*" in mistake

@@ -82,6 +82,8 @@ def load_profile(profile: str, overlay: Iterable[tuple[str, str]] = ()) -> Table
             continue
         tables[table.name] = table
         mistakes += _clashes(table, tables, name)
+    if not mistakes:
+        mistakes = _lacks(tables)
     if mistakes:
         raise TableError(mistakes)
     mappings = {
@@ -95,6 +97,32 @@ def load_profile(profile: str, overlay: Iterable[tuple[str, str]] = ()) -> Table
 def _tables_of(event_type: str, tables: dict[str, Table]) -> list[Table]:
     mine = [table for table in tables.values() if event_type in table.events]
     return sorted(mine, key=lambda table: len(table.events) > 1)
+
+
+_NEEDED: Final = {
+    event_type: (("id",),)
+    if event_type == "identify"
+    else (("name",), ("id",), ("timestamp",), ("person", "anonymous_id"))
+    for event_type in EVENT_TYPES
+}
+"""What Customer.io takes no event of a type without: of each, one key at least."""
+
+
+def _lacks(tables: dict[str, Table]) -> list[Mistake]:
+    """Event types whose tables together set too little for Customer.io to take any event."""
+    return [
+        Mistake(
+            mine[0].file,
+            1,
+            None,
+            f"{event_type} events would all be refused, for no row gives them a "
+            f"{' or '.join(needed)}: add one to the table {mine[0].name}",
+        )
+        for event_type in EVENT_TYPES
+        if (mine := _tables_of(event_type, tables))
+        for needed in _NEEDED[event_type]
+        if not any(row.key in needed for table in mine for row in table.rows)
+    ]
 
 
 def _clashes(table: Table, tables: dict[str, Table], file: str) -> list[Mistake]:

@@ -64,6 +64,8 @@ class Table(Strict):
     doc: str
     events: tuple[EventType, ...]
     rows: tuple[Row, ...]
+    file: str = ""
+    """The last file that had a part in it."""
 
 
 def split_path(path: str) -> tuple[str, ...]:

@@ -143,7 +143,9 @@ class _Reader:
         if self.mistakes:
             return None
         doc = raw.doc or (base.doc if base else "")
-        return Table(name=raw.table, doc=doc, events=events, rows=tuple(rows.values()))
+        return Table(
+            name=raw.table, doc=doc, events=events, rows=tuple(rows.values()), file=self.file
+        )
 
     def _remove(self, raw: _RowFile, key: str, at: Location, rows: dict[str, Row]) -> None:
         if key not in rows:
@@ -162,6 +164,9 @@ class _Reader:
             self._mistake(at, "a row has exactly one of from (an input) and value (a constant)")
         if has_value and raw.apply:
             self._mistake((*at, "apply"), "apply goes with from; write the value as it shall be")
+        if has_value and not set(events) & {"identify"} and not _fits_event(key, raw.value):
+            what = f"{key} is {_EVENT_TYPES[key]} in Customer.io's events, got {raw.value!r:.60}"
+            self._mistake((*at, "value"), what)
         if problem := _unfit(raw.value):
             self._mistake((*at, "value"), f"value: {problem}")
         if not raw.doc:
@@ -212,6 +217,8 @@ class _Reader:
             self._mistake(
                 (*at, "key"), "* stands for every key of an object: nothing goes below it"
             )
+        elif set(events) - {"identify"} and key == SPREAD:
+            self._mistake((*at, "key"), "of an event only the data is open: use data.*")
         elif set(events) - {"identify"} and first not in EVENT_KEYS:
             allowed = ", ".join(sorted(EVENT_KEYS - {SPREAD}))
             self._mistake(
@@ -264,6 +271,28 @@ class _Reader:
         mistake = Mistake(self.file, self.document.line(at), row, problem)
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
+
+
+_EVENT_TYPES: Final = {
+    "name": "text",
+    "id": "text",
+    "person": "text",
+    "anonymous_id": "text",
+    "timestamp": "whole Unix seconds",
+    "data": "an object",
+    "type": "event, page or screen",
+}
+
+
+def _fits_event(key: str, value: Any) -> bool:
+    """Whether a constant has the type that an event's key has."""
+    if key == "type":
+        return value in ("event", "page", "screen")
+    if key == "timestamp":
+        return type(value) is int
+    if key == "data":
+        return isinstance(value, dict)
+    return key not in _EVENT_TYPES or (isinstance(value, str) and bool(value.strip()))
 
 
 def _unfit(value: Any, depth: int = 0) -> str | None:
