@@ -21,7 +21,7 @@ conformance: $(VENV)/ready ## Run the conformance suite against this sidecar (AR
 	$(BIN)/cio-conformance run $(ARGS)
 
 coverage: $(VENV)/ready ## Check that every mapping row has a positive and a negative case
-	$(BIN)/cio-conformance coverage
+	$(BIN)/cio-conformance coverage $(ARGS)
 
 lint: $(VENV)/ready ## Check format, style, types, imports and protos
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
 
 import click
+from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.profiles import load_profile
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +33,12 @@ _fixtures_option: Final = click.option(
     type=click.Path(path_type=Path),
     default=FIXTURES,
     help="Folder of the golden cases (*.yaml); the suite's own if not given.",
+)
+
+_overlay_option: Final = click.option(
+    "--overlay",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of your own tables (*.yaml), which extend the profile's.",
 )
 
 
@@ -84,11 +91,7 @@ def main() -> None:
     help="Only cases whose name (family: case) holds this, in whatever case.",
 )
 @_fixtures_option
-@click.option(
-    "--overlay",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of your own tables, for the sidecars that the suite starts.",
-)
+@_overlay_option
 @click.option(
     "--report",
     "reports",
@@ -156,12 +159,20 @@ def run(
 
 @main.command()
 @_fixtures_option
-def coverage(fixtures: Path) -> None:
+@_overlay_option
+def coverage(fixtures: Path, overlay: Path | None) -> None:
     """Check that the cases prove every row of every table, with and without its value.
 
     Exit 0 if they do, 1 if not.
     """
-    measured = measure(_select(fixtures), [load_profile(profile) for profile in _PROFILES])
+    own = sorted(overlay.glob("*.yaml")) if overlay else []
+    files = [(str(path), path.read_text("utf-8")) for path in own]
+    try:
+        profiles = [load_profile(profile, files) for profile in _PROFILES]
+    except TableError as error:
+        _fail(error)
+    names = {name for name, _ in files}
+    measured = measure(_select(fixtures), profiles, names)
     table = Table("row", "positive", "negative", "lacks")
     for row in measured.rows:
         negative = "constant" if row.constant else str(len(row.negative))

@@ -216,3 +216,62 @@ def test_the_real_sidecar_passes_the_whole_suite(monkeypatch: pytest.MonkeyPatch
     result = invoke()
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1].endswith(" passed, 0 failed, 0 skipped")
+
+
+OWN_TABLE = """\
+table: group
+doc: A person joined a group.
+events: [group]
+rows:
+  - {key: name, value: Group Joined, doc: Every such event has this name.}
+  - {key: id, level: required, from: messageId, apply: [identifier], doc: Unique id.}
+  - {key: data.group, from: groupId, apply: [identifier], doc: The group.}
+  - {key: timestamp, from: [timestamp, receivedAt], apply: [unix_seconds], doc: When.}
+  - {key: person, from: userId, apply: [identifier], doc: Who joined.}
+"""
+OWN_CASES = """\
+family: group
+cases:
+  - name: joined
+    covers: [group.name, group.id, group.data.group, group.timestamp, group.person]
+    event: {type: group, messageId: 01HB4HBDKTPDE3GGFBKQ41C9RZ, userId: ann, groupId: acme,
+            timestamp: "2023-10-01T12:00:00Z"}
+    expect:
+      v1:
+        - {method: POST, path: /api/v1/customers/ann/events, body: {name: Group Joined,
+           id: 01HB4HBDKTPDE3GGFBKQ41C9RZ, data: {group: acme}, timestamp: 1696161600, type: event}}
+      v2:
+        - {method: POST, path: /api/v2/batch, body: {type: person, identifiers: {id: ann},
+           action: event, name: Group Joined, id: 01HB4HBDKTPDE3GGFBKQ41C9RZ,
+           timestamp: 1696161600, attributes: {group: acme}}}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> list[str]:
+    """Options for tables and cases of a user's own."""
+    for name, text in (("tables", OWN_TABLE), ("cases", OWN_CASES)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "group.yaml").write_text(text)
+    return ["--overlay", str(tmp_path / "tables"), "--fixtures", str(tmp_path / "cases")]
+
+
+def test_cases_of_ones_own_run_with_tables_of_ones_own(own: list[str]) -> None:
+    result = invoke(*own)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1] == "2 passed, 0 failed, 0 skipped"
+    assert "NOT_MAPPED" in invoke(*own[2:]).output
+
+
+def test_coverage_of_tables_of_ones_own_asks_for_their_rows_alone(own: list[str]) -> None:
+    result = CliRunner().invoke(main, ["coverage", *own])
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1] == "5 rows, 4 not covered, 0 mistakes"
+    assert "not covered: group.person lacks a negative case" in result.output
+    assert "page.name" not in result.output
+
+
+def test_an_overlay_is_not_for_a_target(own: list[str]) -> None:
+    result = invoke("--target", "127.0.0.1:1", "--fake-listen", "127.0.0.1:2", *own)
+    assert result.exit_code == 2
+    assert "the target has its own" in result.output
