@@ -161,6 +161,25 @@ def test_the_overlay_in_the_mapping_page_does_what_the_page_shows(tmp_path: Path
     assert run("cio-sidecar tables check overlay", tmp_path).stderr == f"cio-sidecar: {mistake}\n"
 
 
+def test_every_overlay_in_the_mapping_page_is_good(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "mapping.md").read_text("utf-8")
+    blocks = re.findall(r"```yaml\n(# overlay/(\w+\.yaml).*?)```", page, re.DOTALL)
+    assert len(blocks) == 3
+    for number, (text, name) in enumerate(blocks):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / name).write_text(text)
+        result = run(f"cio-sidecar tables check {folder}")
+        assert result.returncode == 0, result.stderr
+
+
+def test_every_metric_is_in_the_operations_page() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    source = (ROOT / "server" / "cio_sidecar" / "app" / "metrics.py").read_text("utf-8")
+    for name in re.findall(r'"(cio_\w+)"', source):
+        assert name in page, name
+
+
 def test_every_link_into_the_repository_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):

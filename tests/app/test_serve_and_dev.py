@@ -212,3 +212,18 @@ async def test_dev_with_a_setting_that_can_not_be_used_exits_2() -> None:
     finished = await run("dev", "--once", "--profile", "mine")
     assert finished.code == 2
     assert "CIO_PROFILE: " in finished.err
+
+
+async def test_a_variable_that_is_no_setting_is_told(
+    credentials: dict[str, str], fake_url: str, tmp_path: Path
+) -> None:
+    env = {
+        **credentials,
+        "CIO_BASE_URL": fake_url,
+        "CIO_LISTEN": f"unix:{tmp_path}/grpc.sock",
+        "CIO_HTTP_LISTEN": "off",
+        "CIO_DATA_DIR": str(tmp_path / "data"),
+        "CIO_LOGLEVEL": "debug",
+    }
+    async with serving(env) as served:
+        await served.logged("CIO_LOGLEVEL is set, but there is no such setting")

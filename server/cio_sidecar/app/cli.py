@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import logging
+import os
 import signal
 import sys
 import time
@@ -16,7 +18,13 @@ from ulid import ULID
 
 from cio_sidecar import __version__
 from cio_sidecar.app import logs, show_tables
-from cio_sidecar.app.config import ENV_PREFIX, ConfigError, Settings, load_settings
+from cio_sidecar.app.config import (
+    ENV_PREFIX,
+    ConfigError,
+    Settings,
+    load_settings,
+    unknown_variables,
+)
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.mapping.profiles import PROFILES, TableSet
 from cio_sidecar.mapping.transforms import NoValue, unix_seconds
@@ -29,6 +37,8 @@ EXIT_USAGE: Final = 2
 """A setting or an option can't be used."""
 EXIT_UNAVAILABLE: Final = 3
 """The sidecar can't be reached."""
+
+log = logging.getLogger(__name__)
 
 # A key on the command line shows in every list of processes.
 _NOT_FLAGS: Final = frozenset({"api_key"})
@@ -105,6 +115,8 @@ def serve(config: Path | None, **flags: Any) -> None:
 
     settings = _settings(config, flags)
     logs.set_up(settings.log_level)
+    for name in unknown_variables(os.environ):
+        log.warning("%s is set, but there is no such setting", name)
 
     async def run(stopped: asyncio.Event) -> bool:
         async with Sidecar(settings) as sidecar:

@@ -1,5 +1,6 @@
 """Settings: from flags, ``CIO_…`` variables or a file, in that order of precedence."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -70,7 +71,7 @@ class Settings(BaseSettings):
     queue_max_bytes: int = Field(
         4 * 1024**3,
         ge=1024 * 1024,
-        description="Bytes of the queue file in use at which new events are turned away.",
+        description="Bytes of waiting events at which new ones are turned away.",
     )
     dedup_window_seconds: int = Field(
         600, ge=0, description="How long a message_id is remembered, in seconds."
@@ -157,7 +158,10 @@ def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(detail) for detail in error.errors())) from None
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file}: can't be read: {error}") from None
+        raise ConfigError(
+            f"{file}: can't be read: {error}; expected TOML in a file that ends in .toml, else "
+            "YAML, with settings by name (site_id: …)"
+        ) from None
 
 
 def _explain(detail: Any) -> str:
@@ -184,6 +188,12 @@ def _is_base_url(text: str) -> bool:
         )
     except ValueError:
         return False
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """The variables that begin as settings do and are none: typing errors, as a rule."""
+    known = {_variable(name) for name in (*Settings.model_fields, "config")}
+    return sorted(name for name in environment if name.startswith(ENV_PREFIX) and name not in known)
 
 
 def _variable(name: str) -> str:

@@ -138,9 +138,13 @@ def _send(
             )
             wait = backoff_seconds(attempt, random.random())  # noqa: S311
             if not again or time.monotonic() + wait > deadline:
+                hint = (
+                    "; is the sidecar running there (cio-sidecar serve)?"
+                    if error.code() is grpc.StatusCode.UNAVAILABLE
+                    else ""
+                )
                 raise SendFailed(
-                    f"{target}: {error.code().name}: {error.details()}; is the sidecar running "
-                    "there (cio-sidecar serve)?"
+                    f"{target}: {error.code().name}: {error.details()}{hint}"
                 ) from None
             time.sleep(wait)
     raise AssertionError("the deadline ends the loop")

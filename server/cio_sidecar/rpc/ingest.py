@@ -195,5 +195,5 @@ def _required(field: str) -> Violation:
 
 
 def _bad_sequence(sequence: int, last: int) -> Violation:
-    what = f"expected a number greater than {last}, got {sequence}: count the messages from 1"
+    what = f"expected a number greater than {last}, got {sequence}: number the messages upwards"
     return Violation("sequence", "INVALID_VALUE", what)

@@ -47,7 +47,8 @@ class Server:
 
         Raises OSError if the address can't be had, ValueError if it is none.
         """
-        if not listen.startswith("unix:") and port_of(listen) is None:
+        is_socket = listen.startswith("unix:") and listen != "unix:"
+        if not is_socket and port_of(listen) is None:
             # gRPC would take a default port, or what is left of a number that is too large.
             raise ValueError(f"expected host:port or unix:PATH, got {listen!r}")
         try:
@@ -78,9 +79,10 @@ class Server:
 
 
 def port_of(address: str) -> int | None:
-    """The port of ``host:port``; None if there is none that can be listened on."""
-    port = address.rpartition(":")[2]
-    return int(port) if port.isascii() and port.isdigit() and int(port) < 65536 else None
+    """The port of ``host:port``; None if the address is no such thing."""
+    host, _, port = address.rpartition(":")
+    good = host and port.isascii() and port.isdigit() and int(port) < 65536
+    return int(port) if good else None
 
 
 def _is_served(listen: str) -> bool:

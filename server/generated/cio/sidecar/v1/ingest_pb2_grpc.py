@@ -31,7 +31,8 @@ class IngestServiceStub:
 
     Codes: INVALID_ARGUMENT (the event or message can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
-    queue is full; details hold a google.rpc.RetryInfo), UNAVAILABLE (shutting
+    queue is full; details hold a google.rpc.RetryInfo. Without details: the
+    message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
     down, or the disk refused the write; nothing was accepted: send again).
     """
 
@@ -64,7 +65,8 @@ class IngestServiceServicer:
 
     Codes: INVALID_ARGUMENT (the event or message can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
-    queue is full; details hold a google.rpc.RetryInfo), UNAVAILABLE (shutting
+    queue is full; details hold a google.rpc.RetryInfo. Without details: the
+    message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
     down, or the disk refused the write; nothing was accepted: send again).
     """
 
@@ -123,7 +125,8 @@ class IngestService:
 
     Codes: INVALID_ARGUMENT (the event or message can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
-    queue is full; details hold a google.rpc.RetryInfo), UNAVAILABLE (shutting
+    queue is full; details hold a google.rpc.RetryInfo. Without details: the
+    message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
     down, or the disk refused the write; nothing was accepted: send again).
     """
 

@@ -32,7 +32,8 @@ class IngestServiceStub:
 
     Codes: INVALID_ARGUMENT (the event or message can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
-    queue is full; details hold a google.rpc.RetryInfo), UNAVAILABLE (shutting
+    queue is full; details hold a google.rpc.RetryInfo. Without details: the
+    message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
     down, or the disk refused the write; nothing was accepted: send again).
     """
 
@@ -58,7 +59,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
 
     Codes: INVALID_ARGUMENT (the event or message can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
-    queue is full; details hold a google.rpc.RetryInfo), UNAVAILABLE (shutting
+    queue is full; details hold a google.rpc.RetryInfo. Without details: the
+    message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
     down, or the disk refused the write; nothing was accepted: send again).
     """
 
@@ -80,7 +82,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Codes: INVALID_ARGUMENT (the event or message can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
-    queue is full; details hold a google.rpc.RetryInfo), UNAVAILABLE (shutting
+    queue is full; details hold a google.rpc.RetryInfo. Without details: the
+    message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
     down, or the disk refused the write; nothing was accepted: send again).
     """
 
