@@ -6,9 +6,15 @@ an author of tables or fixtures expects.
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import yaml
+
+MAX_DEPTH: Final = 100
+"""How deep a document may nest."""
+_TOO_DEEP: Final = (
+    f"nests deeper than {MAX_DEPTH} levels, or an alias (*) stands within its anchor (&)"
+)
 
 Location = tuple[str | int, ...]
 """Keys and indexes from the top of a document to a value."""
@@ -69,15 +75,16 @@ def load(text: str) -> Document:
         raise YamlError(line, error.problem or "not YAML") from None
     except yaml.YAMLError as error:
         raise YamlError(1, str(error).splitlines()[0]) from None
-    lines: dict[Location, int] = {(): 1}
-    try:
-        return Document(None if node is None else _value(node, (), lines), lines)
     except RecursionError:
-        raise YamlError(1, "nests too deep, or an alias (*) stands within its anchor (&)") from None
+        raise YamlError(1, _TOO_DEEP) from None
+    lines: dict[Location, int] = {(): 1}
+    return Document(None if node is None else _value(node, (), lines), lines)
 
 
 def _value(node: yaml.Node, at: Location, lines: dict[Location, int]) -> Any:
     lines[at] = node.start_mark.line + 1
+    if len(at) > MAX_DEPTH:
+        raise YamlError(lines[at], _TOO_DEEP)
     if isinstance(node, yaml.MappingNode):
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
