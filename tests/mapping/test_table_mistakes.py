@@ -386,7 +386,7 @@ def test_a_mistake_in_a_row_is_named_by_line_and_row(
         ),
         pytest.param(
             "table: t\nrows: &a [*a]\n",
-            1,
+            2,
             "nests deeper than 100 levels, or an alias (*) stands within its anchor (&)",
             id="alias within its anchor",
         ),
