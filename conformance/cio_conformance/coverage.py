@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cio_sidecar.mapping.explain import Given, row_given
+from cio_sidecar.mapping.plan import Plan
 from cio_sidecar.mapping.profiles import TableSet
 from cio_sidecar.mapping.table import SPREAD, Row, split_path
-from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, NoValue
+from cio_sidecar.mapping.transforms import NoValue
 
 from cio_conformance.fixtures import Case, Golden
 
@@ -57,17 +59,17 @@ def measure(
     rows: dict[str, RowCoverage] = {}
     others: set[str] = set()
     for tables in tables_by_profile.values():
-        for table in tables.tables.values():
-            for row in table.rows:
-                name = f"{table.name}.{row.key}"
+        for plan in tables.plans:
+            for row in plan.rows:
                 if files and row.origin not in files:
-                    others.add(name)
+                    others.add(row.name)
                     continue
-                rows.setdefault(name, RowCoverage(name, constant=not row.inputs))
+                rows.setdefault(row.name, RowCoverage(row.name, constant=not row.inputs))
     mistakes: list[str] = []
     for golden in goldens:
         case, tables = golden.case, tables_by_profile[golden.case.profile]
-        mine = _rows_of(tables, case.event.get("type"))
+        plans = _plans_of(tables, case.event)
+        mine = {row.name: (row, plan) for plan in plans for row in plan.rows}
         for name in case.covers:
             if name in others:
                 continue
@@ -79,68 +81,57 @@ def measure(
                     f"{case.event.get('type')} event in the profile {case.profile}"
                 )
             else:
-                row = mine[name]
-                if case.expect and _produced(row, case.event, mine.values(), tables):
+                row, plan = mine[name]
+                if case.expect and _produced(row, case.event, plan):
                     rows[name].positive.append(golden.name)
                 elif _without_value(row, case):
                     rows[name].negative.append(golden.name)
     return Coverage(list(rows.values()), mistakes)
 
 
-def _rows_of(tables: TableSet, event_type: Any) -> dict[str, Row]:
-    return {
-        f"{table.name}.{row.key}": row
-        for table in tables.for_event(event_type)
-        for row in table.rows
-    }
+def _plans_of(tables: TableSet, event: dict[str, Any]) -> list[Plan]:
+    """Every plan that an event may come to: its table, and those that this goes on to."""
+    choice = tables.choices.get(str(event.get("type")))
+    plan = choice(event) if choice else None
+    plans: list[Plan] = []
+    pending = [plan] if plan else []
+    while pending:
+        plan = pending.pop(0)
+        plans.append(plan)
+        pending += [*([plan.otherwise] if plan.otherwise else []), *plan.also]
+    return plans
 
 
-def _produced(row: Row, event: dict[str, Any], rows: Iterable[Row], tables: TableSet) -> bool:
+def _produced(row: Row, event: dict[str, Any], plan: Plan) -> bool:
     """Whether the compiled mapping's output holds the row's own value at the row's key.
 
     A null is passed on, but proves little; it does not count.
     """
-    value = row_value(row, event)
-    mapping = tables.mappings.get(event["type"])
-    if mapping is None or value is None or isinstance(value, NoValue):
+    given = row_given(row, event)
+    value = given.value
+    if value is None or isinstance(value, NoValue) or _is_stand_in(given):
         return False
     path = split_path(row.key)
-    got: Any = mapping(event, [])
+    got: Any = plan.map(event, [])
     for key in path[:-1] if path[-1] == SPREAD else path:
         got = got.get(key, _NONE) if isinstance(got, dict) else _NONE
     if not isinstance(value, dict) or not isinstance(got, dict):
         return bool(type(got) is type(value) and got == value)
     # Other rows may have set keys of their own in the object.
-    others = set(_keys_inside(path[:-1] if path[-1] == SPREAD else path, rows)) | {*row.except_}
+    others = {*_keys_inside(path[:-1] if path[-1] == SPREAD else path, plan.rows), *row.except_}
     own = {key: item for key, item in value.items() if key not in others}
     return bool(own) and all(key in got and got[key] == item for key, item in own.items())
 
 
-def row_value(row: Row, event: dict[str, Any]) -> Any:
-    """The value that a row has by its definition: that of the first input that gives one.
-
-    None where an input is null and none gives a value; ABSENT where there is nothing.
-    """
-    if not row.inputs:
-        return row.value
-    result: Any = ABSENT
-    for source in row.inputs:
-        value: Any = event
-        for key in split_path(source.path):
-            value = value.get(key, ABSENT) if isinstance(value, dict) else ABSENT
-        for name in source.apply:
-            value = value if isinstance(value, NoValue) else TRANSFORMS[name](value)
-        if isinstance(value, NoValue):
-            continue
-        if value is not None:
-            return value
-        result = None
-    return result
+def _is_stand_in(given: Given) -> bool:
+    """Whether the value is the constant that stands in where no input has one."""
+    return given.source is not None and not (given.source.path or given.source.expr)
 
 
 def _without_value(row: Row, case: Case) -> bool:
     """Whether the row's value is missing or wrong in a case, or the case is refused for it."""
-    if isinstance(row_value(row, case.event), NoValue):
+    given = row_given(row, case.event)
+    if isinstance(given.value, NoValue) or _is_stand_in(given):
         return True
     paths = [source.path for source in row.inputs]
     return any(

@@ -4,10 +4,17 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from cio_sidecar.mapping.yaml_lines import Document, Location, YamlError, load
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 Api = Literal["v1", "v2"]
@@ -24,6 +31,20 @@ FIXTURES: Final = next(
     Path("fixtures"),
 )
 """The suite's own fixtures."""
+
+SETTINGS: Final = (
+    "event_id",
+    "dates",
+    "identify_timestamp",
+    "email",
+    "allow_traits",
+    "deny_traits",
+    "allow_properties",
+    "deny_properties",
+    "limits",
+    "keep_device_events",
+)
+"""The sidecar's settings that a fixture may change: those that change the mapping."""
 
 _SHORT_FORMS: Final = frozenset({"$repeat", "$numbered", "$merge"})
 
@@ -81,6 +102,24 @@ class Case(_Model):
         return self
 
 
+def _setting_name(name: str) -> str:
+    if name not in SETTINGS:
+        raise ValueError(f"a fixture can't set it; it can set {', '.join(SETTINGS)}")
+    return name
+
+
+def _setting_text(value: Any) -> str:
+    """A setting's value as its variable and its flag have it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str() if value:
+            return value
+        case [*names] if names and all(isinstance(name, str) and name for name in names):
+            return ",".join(names)
+    raise ValueError(f"expected text, true, false or a list of texts, got {value!r:.60}")
+
+
 class Family(_Model):
     """Cases that belong together; a fixture file."""
 
@@ -89,6 +128,10 @@ class Family(_Model):
     needs: Literal["grpc", "json"] = "grpc"
     """What a caller needs to send the events: the typed messages of gRPC, or loose JSON, whose
     events those messages can't hold."""
+    settings: dict[
+        Annotated[str, AfterValidator(_setting_name)], Annotated[Any, AfterValidator(_setting_text)]
+    ] = {}
+    """How the sidecar must be set up besides, as text by the setting's name: see `SETTINGS`."""
     cases: list[Case] = Field(min_length=1)
 
 
@@ -103,6 +146,11 @@ class Golden:
     def name(self) -> str:
         """Unique among all cases: ``page: known person``."""
         return f"{self.family.family}: {self.case.name}"
+
+    @property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of each setting that the case needs, by name."""
+        return tuple(sorted(self.family.settings.items()))
 
 
 def load_fixtures(folder: Path = FIXTURES) -> list[Golden]:
@@ -168,7 +216,8 @@ def select(goldens: Iterable[Golden], pattern: str | None) -> list[Golden]:
 
 def _explain(detail: ErrorDetails) -> str:
     """A mistake that pydantic found: where, what was expected, what came."""
-    where = ".".join(map(str, detail["loc"]))
+    # pydantic marks an object's key as such.
+    where = ".".join(str(part) for part in detail["loc"] if part != "[key]")
     if detail["type"] == "extra_forbidden":
         return f"{where}: there is no such key"
     if detail["type"] == "missing":

@@ -29,6 +29,8 @@ def check_rendered(goldens: Sequence[Golden], setup: Setup) -> list[Result]:
     arguments = ["render", "--profile", setup.profile, "--api", setup.golden_api]
     if setup.overlay:
         arguments += ["--overlay", str(setup.overlay)]
+    for name, value in setup.settings:
+        arguments += [f"--{name.replace('_', '-')}", value]
     shown = f"cio-sidecar {' '.join(arguments)}"
     try:
         process = subprocess.run(  # noqa: S603

@@ -36,7 +36,7 @@ def print_results(results: Sequence[Result], console: Console) -> None:
 
 
 def write_junit(results: Sequence[Result], path: Path) -> None:
-    """Write JUnit XML: a suite for each family, profile and API. Raises OSError."""
+    """Write JUnit XML: a suite for each family, profile, API and settings. Raises OSError."""
     suites: dict[str, TestSuite] = defaultdict(TestSuite)
     for result in results:
         family = result.golden.family.family
@@ -57,13 +57,17 @@ def write_junit(results: Sequence[Result], path: Path) -> None:
 
 
 def write_json(results: Sequence[Result], path: Path) -> None:
-    """Write a JSON list of family, case, profile, api, outcome and message. Raises OSError."""
+    """Write a JSON list of family, case, profile, api, settings, outcome and message.
+
+    Raises OSError.
+    """
     shown = [
         {
             "family": result.golden.family.family,
             "case": result.golden.case.name,
             "profile": result.setup.profile,
             "api": result.setup.api,
+            "settings": dict(result.setup.settings),
             "outcome": result.outcome,
             "message": result.message,
         }

@@ -20,6 +20,8 @@ class Setup:
     api: SidecarApi
     overlay: Path | None = None
     """A folder of tables that extend the profile's."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """Name and value of every other setting, by name: ``("event_id", "ulid")``."""
 
     @property
     def golden_api(self) -> Api:
@@ -27,7 +29,8 @@ class Setup:
         return "v1" if self.api == "v1" else "v2"
 
     def __str__(self) -> str:
-        return f"{self.profile}, {self.api}"
+        settings = (f"{name}={value}" for name, value in self.settings)
+        return ", ".join([self.profile, self.api, *settings])
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,14 @@ from cio_conformance.inbox import Inbox
 from cio_conformance.render_check import check_rendered
 from cio_conformance.result import Result, Setup, SidecarApi
 from cio_conformance.runner import Runner
-from cio_conformance.target import Credentials, started
+from cio_conformance.target import Credentials, started, variable
 
 APIS: Final[tuple[SidecarApi, ...]] = ("v1", "auto")
+AT_ONCE: Final = max(2, min(os.cpu_count() or 1, 4))
+"""How many sidecars run at a time.
+
+Each waits for the disk for most of its time; many more than the processors bear gain nothing.
+"""
 START_SECONDS: Final = 30
 """How long a sidecar may take until it serves."""
 
@@ -38,15 +43,14 @@ def run_started(
     cases: dict[Setup, list[Golden]] = defaultdict(list)
     for golden in goldens:
         for api in apis:
-            cases[Setup(golden.case.profile, api, overlay)].append(golden)
+            cases[Setup(golden.case.profile, api, overlay, golden.settings)].append(golden)
 
     def run(setup: Setup) -> list[Result]:
         sendable, loose = _split(cases[setup])
         rendered = check_rendered(loose, setup)
         return [*_run_started(sendable, setup, credentials, patience_seconds), *rendered]
 
-    # Each waits for the disk for most of its time; more than the processors bear gains nothing.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         return [result for results in pool.map(run, sorted(cases)) for result in results]
 
 
@@ -62,10 +66,10 @@ def run_target(
 ) -> list[Result]:
     """Run the cases of one profile against a sidecar that sends to the fake hosted here.
 
-    Cases that need loose JSON are skipped. Raises TargetError.
+    Cases that need loose JSON, or settings, are skipped. Raises TargetError.
     """
     mine = [golden for golden in goldens if golden.case.profile == setup.profile]
-    sendable, loose = _split(mine)
+    sendable, loose = _split([golden for golden in mine if not golden.settings])
     inbox = Inbox()
     with (
         _fake(inbox, credentials, fake_host, fake_port),
@@ -78,6 +82,11 @@ def run_target(
     skipped = [
         Result(golden, setup, "skipped", "left to render: gRPC's messages can't hold the event")
         for golden in loose
+    ]
+    skipped += [
+        Result(golden, setup, "skipped", f"the target would need {_variables(golden)}")
+        for golden in mine
+        if golden.settings
     ]
     return [*runner.results(sendable), *skipped]
 
@@ -121,6 +130,10 @@ def _fake(
             why = error.strerror or error
             raise TargetError(f"the fake can't listen on {host}:{port}: {why}") from None
         yield url
+
+
+def _variables(golden: Golden) -> str:
+    return " ".join(f"{variable(name)}={value}" for name, value in golden.settings)
 
 
 def _split(goldens: Sequence[Golden]) -> tuple[list[Golden], list[Golden]]:

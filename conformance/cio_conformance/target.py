@@ -73,6 +73,7 @@ def started(setup: Setup, base_url: str, credentials: Credentials) -> Iterator[S
             "CIO_DATA_DIR": str(folder / "data"),
             "CIO_API": setup.api,
             "CIO_PROFILE": setup.profile,
+            **{variable(name): value for name, value in setup.settings},
         }
         if setup.overlay:
             environment["CIO_OVERLAY"] = str(setup.overlay.absolute())
@@ -96,6 +97,11 @@ def started(setup: Setup, base_url: str, credentials: Credentials) -> Iterator[S
 def command(*arguments: str) -> list[str]:
     """The command line of ``cio-sidecar`` with arguments, by this Python."""
     return [sys.executable, "-m", "cio_sidecar", *arguments]
+
+
+def variable(setting: str) -> str:
+    """The environment variable of a setting."""
+    return f"CIO_{setting.upper()}"
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:

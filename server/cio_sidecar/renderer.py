@@ -9,13 +9,19 @@ from typing import Any, Final
 import orjson
 
 from cio_sidecar.customerio import operation as cio
+from cio_sidecar.customerio import templates
 from cio_sidecar.customerio.limits import Problem
 from cio_sidecar.customerio.operation import Encoded, Operation
 from cio_sidecar.mapping.compiler import MISSING, either
+from cio_sidecar.mapping.dates import dates_to_seconds
 from cio_sidecar.mapping.errors import FieldWarning, Violation
 from cio_sidecar.mapping.event import MAX_DEPTH, Event, check, may_be_unfit, unfit
+from cio_sidecar.mapping.event_id import stable_ulid
+from cio_sidecar.mapping.explain import Explanation, explain, field_of_key
+from cio_sidecar.mapping.plan import Plan
+from cio_sidecar.mapping.privacy import hash_emails
 from cio_sidecar.mapping.profiles import TableSet
-from cio_sidecar.mapping.table import SPREAD
+from cio_sidecar.operations import OPERATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Rendered:
     event: bytes
     """The event itself, as canonical JSON."""
     operations: tuple[Operation, ...]
-    """What Customer.io is asked for it, in order; at least one."""
+    """What Customer.io is asked for it, in order; empty where the tables say to send nothing."""
     warnings: list[FieldWarning]
 
 
@@ -38,11 +44,24 @@ class Refused:
     violations: list[Violation]
 
 
+class _NotRendered(Exception):  # noqa: N818 (named for the condition)
+    """A table's violations."""
+
+    def __init__(self, violations: list[Violation]) -> None:
+        super().__init__()
+        self.violations = violations
+
+
 class Renderer:
     """Renders events by one set of tables."""
 
     def __init__(self, tables: TableSet) -> None:
         self.tables = tables
+        options = tables.options
+        self._hashes = options.email == "hash_only"
+        self._truncates = options.limits == "truncate"
+        self._dates = options.dates == "unix_seconds"
+        self._ulids = options.event_id == "ulid"
 
     def render(self, event: Event) -> Rendered | Refused:
         """Render an event in its canonical form.
@@ -59,60 +78,98 @@ class Renderer:
             return _refused(event, unfit(event) or [_NOT_ENCODABLE])
         if may_be_unfit(event, encoded_event) and (violations := unfit(event)):
             return _refused(event, violations)
-        mapping = self.tables.mappings.get(event["type"])
-        if mapping is None:
+        if self._hashes:
+            event = hash_emails(event)
+            encoded_event = orjson.dumps(event)
+        choice = self.tables.choices.get(event["type"])
+        plan = choice(event) if choice else None
+        if plan is None:
             return _refused(event, [self._not_mapped(event["type"])])
         warnings: list[FieldWarning] = []
-        output = mapping(event, warnings)
-        violations = output.pop(MISSING, [])
-        if violations and event["type"] == "identify":
-            return _refused(event, violations)
+        operations: tuple[Operation, ...] = ()
         try:
-            encoded = _encode(event["type"], output)
-        except (TypeError, ValueError):
-            # A row may put what nests as deep as an event may yet deeper into the output.
-            return _refused(event, [_NOT_ENCODABLE])
-        if encoded.operation is None or violations:
-            named = {violation.field for violation in violations}
-            found = [self._violation(event, problem) for problem in encoded.problems]
-            more = [violation for violation in found if violation.field not in named]
-            return _refused(event, violations + more)
-        warnings += [
-            FieldWarning(self._field(event, change), change.description)
-            for change in encoded.changes
-        ]
+            for step, output in self._steps(plan, event, warnings):
+                operations += self._encode(step, event, output, warnings)
+        except _NotRendered as error:
+            return _refused(event, error.violations)
         if len(warnings) > 1:
             warnings = list(dict.fromkeys(warnings))
-        return Rendered(str(event["messageId"]), encoded_event, (encoded.operation,), warnings)
+        return Rendered(str(event["messageId"]), encoded_event, operations, warnings)
 
-    def _violation(self, event: Event, problem: Problem) -> Violation:
+    def explain(self, event: Event) -> list[Explanation]:
+        """Where each output key of an event comes from, in order; for an event that render()
+        accepts.
+        """
+        if self._hashes:
+            event = hash_emails(event)
+        plan = self.tables.choices[event["type"]](event)
+        steps = self._steps(plan, event, []) if plan else []
+        return explain([step for step, _ in steps], event, self.tables.options)
+
+    def _steps(
+        self, plan: Plan, event: Event, warnings: list[FieldWarning]
+    ) -> list[tuple[Plan, dict[str, Any]]]:
+        """The plans that an event goes by, with what each makes of it."""
+        output: dict[str, Any] | None
+        while plan.otherwise:
+            output = plan.attempt(event, warnings)
+            if output is not None:
+                break
+            plan = plan.otherwise
+        else:
+            if plan.table.drop:
+                return []
+            output = plan.map(event, warnings)
+        steps = [(plan, output)]
+        for other in plan.also:
+            if not other.table.drop and (more := other.attempt(event, warnings)) is not None:
+                steps.append((other, more))
+        return steps
+
+    def _encode(
+        self, plan: Plan, event: Event, output: dict[str, Any], warnings: list[FieldWarning]
+    ) -> tuple[Operation, ...]:
+        """Encode what a plan made of an event. Raises _NotRendered."""
+        violations: list[Violation] = output.pop(MISSING, [])
+        name = plan.table.operation
+        if violations and name == "identify":
+            raise _NotRendered(violations)
+        try:
+            encoded = self._encoded(name, event, output)
+        except (TypeError, ValueError):
+            # A row may put what nests as deep as an event may yet deeper into the output.
+            raise _NotRendered([_NOT_ENCODABLE]) from None
+        if violations or encoded.problems:
+            named = {violation.field for violation in violations}
+            found = [self._violation(plan, event, problem) for problem in encoded.problems]
+            more = [violation for violation in found if violation.field not in named]
+            raise _NotRendered(violations + more)
+        for change in encoded.changes:
+            field = field_of_key(plan, event, change.key)
+            warnings.append(FieldWarning(field, change.description))
+        return encoded.operations
+
+    def _encoded(self, name: str | None, event: Event, output: dict[str, Any]) -> Encoded:
+        if self._dates:
+            output = _with_dates(name, output)
+        if name == "event":
+            if self._ulids and output.get("id").__class__ is str:
+                output["id"] = stable_ulid(output["id"], _own_time(event, output))
+            return cio.event(output, truncate=self._truncates)
+        if name == "identify":
+            person = output.pop("id", None)
+            return cio.identify(person, output, truncate=self._truncates)
+        return templates.encode(OPERATIONS[name or ""], output, truncate=self._truncates)
+
+    def _violation(self, plan: Plan, event: Event, problem: Problem) -> Violation:
         description = problem.description
         if problem.reason == "REQUIRED":
-            inputs = self.tables.inputs(event["type"], problem.key)
+            inputs = plan.inputs(problem.key)
             description += f": give {either(inputs)}" if inputs else ": add a row for it"
-        return Violation(self._field(event, problem), problem.reason, description)
-
-    def _field(self, event: Event, problem: Problem) -> str:
-        """The input that gave an output key its value; the first of its inputs if none did."""
-        event_type = event["type"]
-        inputs = self.tables.inputs(event_type, problem.key)
-        for source in inputs:
-            if self.tables.value_of(source, event) is not None:
-                return source.path
-        spread = self.tables.inputs(event_type, SPREAD) if event_type == "identify" else ()
-        for source in spread:
-            traits = self.tables.value_of(source, event)
-            if not inputs or (traits and problem.key in traits):
-                return f"{source.path}.{problem.key}"
-        if inputs:
-            return inputs[0].path
-        head, _, rest = problem.key.partition(".")
-        if event_type != "identify" and rest and (whole := self.tables.inputs(event_type, head)):
-            return f"{whole[0].path}.{rest}"
-        return problem.key
+        return Violation(field_of_key(plan, event, problem.key), problem.reason, description)
 
     def _not_mapped(self, event_type: str) -> Violation:
-        mapped = ", ".join(self.tables.mappings)
+        mapped = ", ".join(self.tables.choices)
         return Violation(
             "type",
             "NOT_MAPPED",
@@ -121,11 +178,29 @@ class Renderer:
         )
 
 
-def _encode(event_type: str, output: dict[str, Any]) -> Encoded:
-    if event_type == "identify":
-        person = output.pop("id", None)
-        return cio.identify(person, output)
-    return cio.event(output)
+_DATED: Final = ("data", "attributes", "relationship_attributes")
+
+
+def _with_dates(name: str | None, output: dict[str, Any]) -> dict[str, Any]:
+    """An output with the dates in what is open turned into Unix seconds."""
+    if name == "identify":
+        person = output.get("id")
+        dated: dict[str, Any] = dates_to_seconds(output)
+        return {**dated, "id": person} if "id" in output else dated
+    if name == "add_device":
+        # Customer.io takes nothing but text there.
+        return output
+    return {
+        key: dates_to_seconds(value) if key in _DATED else value for key, value in output.items()
+    }
+
+
+def _own_time(event: Event, output: dict[str, Any]) -> int:
+    """When an event happened by its own account, in Unix seconds; 0 where it does not say."""
+    if event.get("timestamp") is None and event.get("originalTimestamp") is None:
+        return 0
+    timestamp = output.get("timestamp")
+    return timestamp if timestamp.__class__ is int else 0
 
 
 def _refused(event: Any, violations: list[Violation]) -> Refused:

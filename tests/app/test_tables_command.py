@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 from cio_sidecar.app.cli import main
 from cio_sidecar.mapping.profiles import load_profile
@@ -39,8 +40,9 @@ def test_list_has_a_line_for_each_table_of_the_profile() -> None:
     assert result.exit_code == 0
     names = [line.split()[0] for line in result.output.splitlines()]
     assert names == sorted(load_profile("documented").tables)
-    assert "identify   identify: 3 rows." in result.output
-    assert "identify   identify: 4 rows." in tables("list").output
+    assert "identify identify: 3 rows." in result.output
+    assert "identify             identify: 4 rows." in tables("list").output
+    assert "group_alone          from other tables: 4 rows." in tables("list").output
 
 
 def test_show_tells_where_each_row_comes_from(overlay: Path) -> None:
@@ -48,6 +50,8 @@ def test_show_tells_where_each_row_comes_from(overlay: Path) -> None:
     assert result.exit_code == 0
     assert result.output.splitlines() == [
         "default: What a person did; every track event.",
+        "  events: track",
+        "  operation: event",
         "  data (optional) from properties | object  [documented/default.yaml]",
         "  id (required) from messageId | identifier  [documented/default.yaml]",
         f"  name (required) from event | text, name | text  [{overlay}/default.yaml]",
@@ -69,7 +73,7 @@ def test_show_without_a_name_shows_every_table() -> None:
 def test_show_names_the_tables_there_are_when_asked_for_another() -> None:
     result = tables("show", "pages")
     assert result.exit_code == 2
-    assert "no table 'pages'; there are default, global, identify, page" in result.output
+    assert "no table 'pages'; there are alias, default, delivery_metric, device," in result.output
 
 
 def test_diff_shows_what_is_added_replaced_and_removed(overlay: Path) -> None:
@@ -102,3 +106,54 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     result = tables("check", str(tmp_path / "nowhere"))
     assert result.exit_code == 2
     assert f"there is no folder {tmp_path}/nowhere" in result.output
+
+
+CUSTOM = """\
+table: order_completed
+doc: An order.
+extends: default
+when: event.event == "Order Completed"
+rows:
+  - {key: data.total_cents, expr: "int(event.properties.total * 100.0)", doc: The total in cents.}
+"""
+
+
+def test_diff_and_show_tell_what_a_new_table_is_for(tmp_path: Path) -> None:
+    (tmp_path / "order.yaml").write_text(CUSTOM)
+    (tmp_path / "gone.yaml").write_text("{table: user_deleted, remove: true}")
+    (tmp_path / "device.yaml").write_text("{table: device, also: default}")
+    origin = f"[{tmp_path}/order.yaml]"
+    assert tables("diff", str(tmp_path)).output.splitlines() == [
+        f"+ device: also: default  [{tmp_path}/device.yaml]",
+        f"+ order_completed: events: track  {origin}",
+        f"+ order_completed: extends: default  {origin}",
+        f"+ order_completed: operation: event  {origin}",
+        f'+ order_completed: when: event.event == "Order Completed"  {origin}',
+        "+ order_completed.data.total_cents (optional) expr int(event.properties.total * 100.0)"
+        f"  {origin}",
+        "- user_deleted",
+    ]
+    shown = tables("show", "order_completed", "--overlay", str(tmp_path)).output
+    assert "  data (optional) from properties | object  [documented/default.yaml, table default]" in (
+        shown.splitlines()
+    )
+
+
+def test_a_setting_that_changes_tables_is_shown_with_them() -> None:
+    assert "_timestamp" not in tables("show", "identify").output
+    shown = tables("show", "identify", "--identify-timestamp", "true").output
+    assert "_timestamp (optional) from timestamp" in shown
+    refused = tables("list", "--profile", "documented", "--keep-device-events", "true")
+    assert refused.exit_code == 2
+    assert "CIO_KEEP_DEVICE_EVENTS: only the profile standard" in refused.output
+
+
+def test_variables_set_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIO_PROFILE", "documented")
+    assert "user_deleted" not in tables("list").output
+
+
+def test_the_schema_is_printed_as_json() -> None:
+    result = tables("schema")
+    assert result.exit_code == 0
+    assert orjson.loads(result.output)["$schema"].startswith("https://json-schema.org/")

@@ -82,6 +82,51 @@ def test_a_misspelt_short_form_is_refused(wrong: str) -> None:
     )
 
 
+def test_a_familys_settings_are_text_by_name_in_order() -> None:
+    settings = (
+        "settings: {limits: truncate, deny_traits: [ssn, address.street], identify_timestamp: true}"
+    )
+    (golden, *_) = parse_fixtures(f"{settings}\n{CASES}", "toy.yaml")
+    assert golden.settings == (
+        ("deny_traits", "ssn,address.street"),
+        ("identify_timestamp", "true"),
+        ("limits", "truncate"),
+    )
+    assert parse_fixtures(CASES, "toy.yaml")[0].settings == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_key",
+        "site_id",
+        "listen",
+        "data_dir",
+        "base_url",
+        "profile",
+        "api",
+        "overlay",
+        "evnt_id",
+    ],
+)
+def test_a_setting_that_a_fixture_may_not_change_is_refused_with_those_it_may(name: str) -> None:
+    text = f"{CASES}settings:\n  event_id: ulid\n  {name}: x\n"
+    line = len(text.splitlines())
+    assert mistakes(text) == (
+        f"toy.yaml:{line}: settings.{name}: a fixture can't set it; it can set event_id, dates, "
+        "identify_timestamp, email, allow_traits, deny_traits, allow_properties, deny_properties, "
+        "limits, keep_device_events"
+    )
+
+
+@pytest.mark.parametrize("value", ["5", "null", '""', "[]", "[a, 5]", '[""]', "{a: b}"])
+def test_a_setting_is_text_a_boolean_or_a_list_of_texts(value: str) -> None:
+    text = f"settings: {{deny_traits: {value}}}\n{CASES}"
+    assert mistakes(text).startswith(
+        "toy.yaml:1: settings.deny_traits: expected text, true, false or a list of texts, got "
+    )
+
+
 def test_a_folder_without_fixtures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FixtureError, match="expected a folder with fixture files"):
         load_fixtures(tmp_path / "none")

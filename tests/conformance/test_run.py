@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from cio_conformance import target
+from cio_conformance import render_check, suite, target
 from cio_conformance.cli import main
+from cio_conformance.fixtures import Golden, load_fixtures
+from cio_conformance.result import Result as CaseResult
+from cio_conformance.result import Setup
 from click.testing import CliRunner, Result
 from junitparser import JUnitXml
 
@@ -161,6 +164,7 @@ def test_reports_hold_every_result(cases: Path, tmp_path: Path) -> None:
         "case": "nobody",
         "profile": "standard",
         "api": "v1",
+        "settings": {},
         "outcome": "passed",
         "message": "",
     }
@@ -209,6 +213,118 @@ def test_a_sidecar_that_dies_at_its_start_exits_2_with_its_words(
     assert "the sidecar ended with exit code 1; it said:\n  there is no disk" in result.output
 
 
+SETTINGS = "settings: {deny_traits: [ssn, a.b], event_id: ulid, identify_timestamp: true}\n"
+
+
+@pytest.fixture
+def told(cases: Path) -> Path:
+    """Cases with settings, once over gRPC and once by render."""
+    (cases / "toy.yaml").write_text(SETTINGS + CASES)
+    (cases / "loose.yaml").write_text(SETTINGS + LOOSE)
+    return cases
+
+
+def test_a_sidecar_gets_the_settings_of_a_family_as_variables(
+    told: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The user's own setting must not reach it.
+    monkeypatch.setenv("CIO_LIMITS", "truncate")
+    names = "CIO_DENY_TRAITS CIO_EVENT_ID CIO_IDENTIFY_TIMESTAMP CIO_LIMITS"
+    script = f"import os; raise SystemExit([os.environ.get(n) for n in {names.split()}])"
+    monkeypatch.setattr(target, "command", lambda *_: [sys.executable, "-c", script])
+    result = invoke("--fixtures", str(told), "--filter", "toy")
+    assert result.exit_code == 2
+    assert "it said:\n  ['ssn,a.b', 'ulid', 'true', None]" in result.output
+
+
+def test_render_gets_the_settings_of_a_family_as_flags(
+    told: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "import sys; raise SystemExit(' '.join(sys.argv[1:]))"
+
+    def command(*arguments: str) -> list[str]:
+        return [sys.executable, "-c", script, *arguments]
+
+    monkeypatch.setattr(render_check, "command", command)
+    result = invoke("--fixtures", str(told), "--filter", "loose", "--api", "v1")
+    assert result.exit_code == 2
+    assert (
+        "render --profile standard --api v1 --deny-traits ssn,a.b --event-id ulid "
+        "--identify-timestamp true"
+    ) in result.output.splitlines()
+
+
+def test_families_with_settings_are_skipped_with_a_target_which_would_need_them(
+    told: Path,
+) -> None:
+    (told / "plain.yaml").write_text(CASES.replace("family: toy", "family: plain"))
+    lines = run(told).output.splitlines()
+    needs = "CIO_DENY_TRAITS=ssn,a.b CIO_EVENT_ID=ulid CIO_IDENTIFY_TIMESTAMP=true"
+    assert lines[:4] == [
+        f"skipped {name} [standard, v1]: the target would need {needs}"
+        for name in (
+            "loose: a number for a type",
+            "toy: a purchase",
+            "toy: a visit",
+            "toy: nobody",
+        )
+    ]
+    assert lines[-1] == "3 passed, 0 failed, 4 skipped"
+
+
+HEEDED = """\
+settings: {deny_traits: [ssn, address.street], identify_timestamp: true}
+cases:
+  - name: an identify
+    event: {type: identify, messageId: 01HB4HBDKTPDE3GGFBKQ41C9RZ, userId: ann,
+            timestamp: "2023-10-01T12:00:00Z", traits: {ssn: "1", address: {street: s, city: c}}}
+    expect:
+      v1:
+        - {method: PUT, path: /api/v1/customers/ann,
+           body: {address: {city: c}, _timestamp: 1696161600}}
+      v2:
+        - {method: POST, path: /api/v2/batch, body: {type: person, identifiers: {id: ann},
+           action: identify, timestamp: 1696161600, attributes: {address: {city: c}}}}
+"""
+
+
+def test_the_real_sidecar_and_render_heed_the_settings_of_a_family(tmp_path: Path) -> None:
+    (tmp_path / "sent.yaml").write_text(f"family: sent\n{HEEDED}")
+    (tmp_path / "rendered.yaml").write_text(f"family: rendered\nneeds: json\n{HEEDED}")
+    result = invoke("--fixtures", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1] == "4 passed, 0 failed, 0 skipped"
+
+
+def test_every_setup_has_a_sidecar_of_its_own_and_the_order_of_results_is_theirs(
+    told: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (told / "plain.yaml").write_text(CASES.replace("family: toy", "family: plain"))
+    seen: list[str] = []
+
+    def start(goldens: Sequence[Golden], setup: Setup, *_: Any) -> list[CaseResult]:
+        seen.append(str(setup))
+        return [CaseResult(golden, setup, "passed") for golden in goldens]
+
+    monkeypatch.setattr(suite, "_run_started", start)
+    goldens = [golden for golden in load_fixtures(told) if golden.family.needs == "grpc"]
+    results = suite.run_started(goldens, credentials=target.DEFAULT, patience_seconds=1)
+    told_so = "deny_traits=ssn,a.b, event_id=ulid, identify_timestamp=true"
+    setups = [
+        "standard, auto",
+        f"standard, auto, {told_so}",
+        "standard, v1",
+        f"standard, v1, {told_so}",
+    ]
+    assert sorted(seen) == setups
+    assert [str(result) for result in results] == [
+        f"{family}: {case} [{setup}]"
+        for setup in setups
+        for family in (["toy"] if told_so in setup else ["plain"])
+        for case in ("a purchase", "a visit", "nobody")
+    ]
+
+
 def test_the_real_sidecar_passes_the_whole_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     # The user's own settings must not reach the sidecars.
     monkeypatch.setenv("CIO_OVERLAY", "/nowhere")
@@ -219,23 +335,24 @@ def test_the_real_sidecar_passes_the_whole_suite(monkeypatch: pytest.MonkeyPatch
 
 
 OWN_TABLE = """\
-table: group
+table: joined
 doc: A person joined a group.
-events: [group]
+events: [track]
+when: {event: joined}
+operation: event
 rows:
   - {key: name, value: Group Joined, doc: Every such event has this name.}
   - {key: id, level: required, from: messageId, apply: [identifier], doc: Unique id.}
-  - {key: data.group, from: groupId, apply: [identifier], doc: The group.}
+  - {key: data.group, from: properties.group, apply: [identifier], doc: The group.}
   - {key: timestamp, from: [timestamp, receivedAt], apply: [unix_seconds], doc: When.}
-  - {key: person, from: userId, apply: [identifier], doc: Who joined.}
 """
 OWN_CASES = """\
-family: group
+family: joined
 cases:
   - name: joined
-    covers: [group.name, group.id, group.data.group, group.timestamp, group.person]
-    event: {type: group, messageId: 01HB4HBDKTPDE3GGFBKQ41C9RZ, userId: ann, groupId: acme,
-            timestamp: "2023-10-01T12:00:00Z"}
+    covers: [joined.name, joined.id, joined.data.group, joined.timestamp]
+    event: {type: track, event: joined, messageId: 01HB4HBDKTPDE3GGFBKQ41C9RZ, userId: ann,
+            properties: {group: acme}, timestamp: "2023-10-01T12:00:00Z"}
     expect:
       v1:
         - {method: POST, path: /api/v1/customers/ann/events, body: {name: Group Joined,
@@ -252,7 +369,7 @@ def own(tmp_path: Path) -> list[str]:
     """Options for tables and cases of a user's own."""
     for name, text in (("tables", OWN_TABLE), ("cases", OWN_CASES)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "group.yaml").write_text(text)
+        (tmp_path / name / "joined.yaml").write_text(text)
     return ["--overlay", str(tmp_path / "tables"), "--fixtures", str(tmp_path / "cases")]
 
 
@@ -260,14 +377,14 @@ def test_cases_of_ones_own_run_with_tables_of_ones_own(own: list[str]) -> None:
     result = invoke(*own)
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1] == "2 passed, 0 failed, 0 skipped"
-    assert "NOT_MAPPED" in invoke(*own[2:]).output
+    assert '-      "name": "Group Joined",' in invoke(*own[2:]).output
 
 
 def test_coverage_of_tables_of_ones_own_asks_for_their_rows_alone(own: list[str]) -> None:
     result = CliRunner().invoke(main, ["coverage", *own])
     assert result.exit_code == 1
-    assert result.output.splitlines()[-1] == "5 rows, 4 not covered, 0 mistakes"
-    assert "not covered: group.person lacks a negative case" in result.output
+    assert result.output.splitlines()[-1] == "4 rows, 3 not covered, 0 mistakes"
+    assert "not covered: joined.data.group lacks a negative case" in result.output
     assert "page.name" not in result.output
 
 

@@ -37,8 +37,8 @@ def said(encoded: Encoded) -> list[tuple[str, str, str]]:
 
 
 def item(encoded: Encoded) -> Any:
-    assert encoded.operation is not None
-    return orjson.loads(encoded.operation.item)
+    assert encoded.operations
+    return orjson.loads(encoded.operations[0].item)
 
 
 # The numbers
@@ -204,10 +204,10 @@ def test_the_anonymous_id_that_v2_adds_does_not_count_as_data() -> None:
 @pytest.mark.parametrize("character", WIDTHS)
 def test_an_operation_over_32_kb_goes_by_v1_alone(character: str) -> None:
     def sized(size: int) -> Operation:
-        bare = event({**FIELDS, "data": {"k": ""}}).operation
+        bare = event({**FIELDS, "data": {"k": ""}}).operations[0]
         assert bare is not None
         text = of_bytes(size - len(bare.item), character)
-        made = event({**FIELDS, "data": {"k": text}}).operation
+        made = event({**FIELDS, "data": {"k": text}}).operations[0]
         assert made is not None
         assert len(made.item) == size
         return made
@@ -217,8 +217,8 @@ def test_an_operation_over_32_kb_goes_by_v1_alone(character: str) -> None:
 
 
 def test_a_person_of_over_32_kb_goes_by_v1_alone() -> None:
-    small = identify("u", {f"k{n}": "x" * 1000 for n in range(32)}).operation
-    large = identify("u", {f"k{n}": "x" * 1000 for n in range(33)}).operation
+    small = identify("u", {f"k{n}": "x" * 1000 for n in range(32)}).operations[0]
+    large = identify("u", {f"k{n}": "x" * 1000 for n in range(33)}).operations[0]
     assert small is not None
     assert large is not None
     assert (small.marks, large.marks) == (0, V1_ONLY)

@@ -30,8 +30,8 @@ PERSONS = st.text(min_size=1, max_size=30) | st.text("/?#%+@&=; .:é\U0001f600",
 
 def made(encoded: Encoded) -> Operation:
     assert encoded.problems == []
-    assert encoded.operation is not None
-    return encoded.operation
+    assert encoded.operations
+    return encoded.operations[0]
 
 
 def reserved_in(text: str) -> set[str]:
@@ -252,7 +252,7 @@ def test_an_event_that_the_api_has_no_place_for_is_a_problem(
     fields: dict[str, Any], problems: list[tuple[str, str]]
 ) -> None:
     encoded = event({**FIELDS, **fields})
-    assert encoded.operation is None
+    assert not encoded.operations
     assert [(problem.key, problem.reason) for problem in encoded.problems] == problems
 
 
@@ -262,7 +262,7 @@ def test_an_event_that_the_api_has_no_place_for_is_a_problem(
 )
 def test_nobody_is_identified_without_an_identifier(person: Any, reason: str) -> None:
     encoded = identify(person, {})
-    assert encoded.operation is None
+    assert not encoded.operations
     assert [(problem.key, problem.reason) for problem in encoded.problems] == [("id", reason)]
 
 

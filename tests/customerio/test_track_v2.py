@@ -18,10 +18,10 @@ DATA = st.dictionaries(st.text(max_size=5).map(lambda key: f"k{key}"), VALUES, m
 def operations(draw: st.DrawFn) -> Operation:
     data, person = draw(DATA), draw(st.sampled_from(["u", "é", 'q"', "a@b.co"]))
     if draw(st.booleans()):
-        made = identify(person, data).operation
+        made = identify(person, data).operations[0]
     else:
         fields = {"person": person, "data": data, "name": "n", "id": "1", "timestamp": 5}
-        made = event(fields).operation
+        made = event(fields).operations[0]
     assert made is not None
     return made
 

@@ -66,14 +66,14 @@ def event(person: str, message_id: str | None = None, *, size: int = 0, **data: 
         "data": {**data, **({"ballast": "x" * size} if size else {})},
     }
     encoded = cio.event(fields)
-    assert encoded.operation is not None, encoded.problems
-    return entry(message_id, encoded.operation)
+    assert encoded.operations, encoded.problems
+    return entry(message_id, encoded.operations[0])
 
 
 def identify(person: str, **attributes: Any) -> Entry:
     encoded = cio.identify(person, attributes)
-    assert encoded.operation is not None, encoded.problems
-    return entry(new_id(), encoded.operation)
+    assert encoded.operations, encoded.problems
+    return entry(new_id(), encoded.operations[0])
 
 
 def malformed(person: str, message_id: str | None = None) -> Entry:

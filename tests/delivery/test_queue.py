@@ -619,7 +619,7 @@ operations = st.lists(
         lane=st.just("p:ann"),
         item=st.binary(max_size=200),
         marks=st.integers(0, 7),
-        anonymous_id=st.none() | st.text(min_size=1, max_size=40),
+        beside=st.binary(max_size=80),
     ),
     max_size=5,
 )

@@ -57,6 +57,23 @@ def test_every_endpoint_takes_a_good_request(
     assert api.call(method, path, body).status == status
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/api/v1/customers/u"),
+        ("DELETE", "/api/v1/customers/u/devices/t"),
+        ("POST", "/api/v1/customers/u/suppress"),
+        ("POST", "/api/v1/customers/u/unsuppress"),
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b"{}"])
+@pytest.mark.parametrize("headers", [{}, {"content-type": "application/json"}])
+def test_what_needs_no_body_takes_none_or_an_empty_one_of_any_content_type(
+    api: Api, method: str, path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    assert api.call(method, path, body, **headers) == Response(200, b"{}")
+
+
 @pytest.mark.parametrize(("method", "path", "body", "status"), ENDPOINTS)
 def test_wrong_credentials_are_refused_wherever_the_api_asks_for_them(
     api: Api, method: str, path: str, body: Any, status: int

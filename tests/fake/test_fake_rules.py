@@ -188,6 +188,40 @@ def test_reserved_attributes_have_types(
     assert api.person("identify", attributes=attributes) == [("invalid", f"attributes.{field}")]
 
 
+def test_a_timestamp_steers_v1s_identify_and_is_refused_among_v2s_attributes(api: Api) -> None:
+    api.ok("PUT", CUSTOMER, {"_timestamp": 1, "plan": "pro"})
+    assert api.fake.people[0]["attributes"] == {"plan": "pro"}
+    assert api.person("identify", timestamp=2, attributes={"plan": "free"}) == []
+    values: list[Any] = [3, "3", None]
+    for value in values:
+        assert messages(api, identify(attributes={"_timestamp": value})) == [
+            "is a key of v1 alone: in v2 the operation has timestamp, beside its attributes"
+        ]
+    assert api.person("event", name="n", attributes={"_timestamp": "only data"}) == []
+
+
+def test_relationships_among_v2s_attributes_are_refused(api: Api) -> None:
+    given: list[Any] = [[TO_OBJECT], relationships("add_relationships", [TO_OBJECT])]
+    for value in given:
+        assert messages(api, identify(attributes={"cio_relationships": value})) == [
+            "must be beside the attributes, as a list"
+        ]
+    assert api.person("identify", cio_relationships=[TO_OBJECT]) == []
+    assert api.person("identify", **relationships("add_relationships", [TO_OBJECT])) == [
+        ("invalid", "cio_relationships")
+    ]
+
+
+def identify(**rest: Any) -> dict[str, Any]:
+    return {"type": "person", "action": "identify", "identifiers": {"id": "u"}, **rest}
+
+
+def messages(api: Api, item: dict[str, Any]) -> list[str]:
+    response = api.call("POST", "/api/v2/entity", item)
+    assert response.status == 400
+    return [error["message"] for error in orjson.loads(response.body)["errors"]]
+
+
 def test_identify_takes_any_other_attribute_of_any_type(api: Api) -> None:
     attributes = {"s": "x", "i": 2**53 + 1, "f": 1.5, "b": False, "o": {"a": [1]}, "a": []}
     api.ok("PUT", CUSTOMER, attributes)
@@ -235,6 +269,31 @@ def test_a_device_has_a_token_a_platform_and_nothing_unknown(
     assert at == f"device.{field}"
 
 
+@pytest.mark.parametrize("value", [1, 1.5, True, None, {}, ["x"]])
+def test_the_attributes_of_a_device_are_strings(api: Api, value: Any) -> None:
+    def device(given: Any) -> dict[str, Any]:
+        return {"platform": "ios", "attributes": {"app_version": "1", "own": given}}
+
+    path = f"{CUSTOMER}/devices"
+    for text in ("", "x" * 2000):
+        api.ok("PUT", path, {"device": {"id": "t", **device(text)}})
+        assert api.person("add_device", device={"token": "t", **device(text)}) == []
+    assert api.errors("PUT", path, {"device": {"id": "t", **device(value)}}) == [
+        "device.attributes.own: must be a string"
+    ]
+    assert api.person("add_device", device={"token": "t", **device(value)}) == [
+        ("invalid", "device.attributes.own")
+    ]
+
+
+@pytest.mark.parametrize(("value", "good"), [("true", True), ("false", True), ("yes", False)])
+def test_whether_a_device_takes_pushes_is_true_or_false_as_text(
+    api: Api, value: str, good: bool
+) -> None:
+    device = {"token": "t", "platform": "ios", "attributes": {"push_enabled": value}}
+    assert (api.person("add_device", device=device) == []) is good
+
+
 def test_a_device_without_token_or_platform_is_refused(api: Api) -> None:
     assert sorted(api.errors("PUT", f"{CUSTOMER}/devices", {"device": {}})) == [
         "device.id: is required",
@@ -273,12 +332,43 @@ def test_a_metric_has_a_delivery_and_a_known_name(api: Api, change: dict[str, An
     api.ok("POST", "/api/v1/metrics", good)
     assert api.errors("POST", "/api/v1/metrics", {**good, **change})
     assert api.errors("POST", "/api/v1/push/events", {"event": "clicked"})
-    delivery = {"type": "delivery", "action": "event", "identifiers": {"id": "d"}}
-    assert api.entity({**delivery, "name": "opened", "attributes": {"device_token": "t"}}) == []
-    assert api.entity({**delivery, "name": "bounced", "attributes": {}}) == [
+
+
+@pytest.mark.parametrize("missing", ["delivery_id", "metric"])
+def test_a_metric_without_its_delivery_or_its_name_is_refused(api: Api, missing: str) -> None:
+    body = {"delivery_id": "d", "metric": "clicked"}
+    del body[missing]
+    assert api.errors("POST", "/api/v1/metrics", body) == [f"{missing}: is required"]
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *("bounced", "clicked", "converted", "deferred"),
+        *("delivered", "dropped", "opened", "spammed"),
+    ],
+)
+def test_v2_takes_three_of_the_eight_metrics(api: Api, metric: str) -> None:
+    api.ok("POST", "/api/v1/metrics", {"delivery_id": "d", "metric": metric, "recipient": "a"})
+    good = metric in ("opened", "converted", "delivered")
+    assert (api.entity(delivery(name=metric)) == []) is good
+
+
+def test_a_delivery_of_v2_has_a_device_and_no_place_for_a_time(api: Api) -> None:
+    assert api.entity(delivery(name="opened")) == []
+    assert api.entity(delivery(name="bounced", attributes={})) == [
         ("invalid", "name"),
         ("required", "attributes.device_token"),
     ]
+    assert api.entity(delivery(name="opened", timestamp=1)) == [("unknown", "timestamp")]
+    assert api.entity(delivery()) == [("required", "name")]
+    for identifiers in ({}, {"delivery_id": "d"}):
+        assert api.entity(delivery(name="opened", identifiers=identifiers))
+
+
+def delivery(**rest: Any) -> dict[str, Any]:
+    item = {"type": "delivery", "action": "event", "identifiers": {"id": "d"}}
+    return {**item, "attributes": {"device_token": "t"}, **rest}
 
 
 @pytest.mark.parametrize("ids", [None, [], [1], "u", ["u"] * 1001])
@@ -354,6 +444,25 @@ def test_an_object_is_named_by_type_and_id_or_by_cio_object_id(
 ) -> None:
     problems = api.entity({"type": "object", "action": action, "identifiers": identifiers})
     assert (problems == []) is good
+
+
+@pytest.mark.parametrize("action", ["identify", "add_relationships", "delete_relationships"])
+@pytest.mark.parametrize(
+    ("who", "good"),
+    [
+        ({"id": "u"}, True),
+        ({"email": "a@b.co"}, True),
+        ({"cio_id": "1"}, True),
+        ({"phone": "+14155552671"}, False),
+        ({"anonymous_id": "a"}, False),
+        ({}, False),
+    ],
+)
+def test_an_object_relates_people_by_id_email_or_cio_id(
+    api: Api, action: str, who: dict[str, str], good: bool
+) -> None:
+    thing = {"type": "object", "action": action, **TO_OBJECT}
+    assert (api.entity({**thing, "cio_relationships": [{"identifiers": who}]}) == []) is good
 
 
 @pytest.mark.parametrize("action", ["add_relationships", "delete_relationships"])

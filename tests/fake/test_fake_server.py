@@ -136,6 +136,7 @@ def test_its_own_endpoints_show_the_views_without_credentials(api: Api) -> None:
     assert view(api, "devices") == {"devices": fake.devices}
     assert view(api, "objects") == {"objects": []}
     assert view(api, "deliveries") == {"deliveries": []}
+    assert view(api, "suppressed") == {"suppressed": []}
     assert view(api, "stats") == {
         "requests": 3,
         "operations": 3,

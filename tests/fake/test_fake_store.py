@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from cio_conformance.fake import FakeCustomerIO
 
 from tests.fake.client import NOW, ULID, Api
 
@@ -142,8 +143,10 @@ def test_a_suppressed_person_is_gone_and_ignored_until_unsuppressed(api: Api, ve
         else:
             assert api.person(action) == []
 
-    identify(api, "u", email="u@example.com")
+    identify(api, "u", email="U@example.com")
     ask("suppress")
+    barred = [{"id": "u"}, {"email": "u@example.com"}, {"cio_id": "00000001"}]
+    assert sorted(api.fake.suppressed, key=barred.index) == barred
     identify(api, "u")
     identify(api, "u%40example.com")
     identify(api, "w", email="u@example.com")
@@ -151,7 +154,7 @@ def test_a_suppressed_person_is_gone_and_ignored_until_unsuppressed(api: Api, ve
     assert (api.fake.people, api.fake.events) == ([], [])
     assert api.fake.stats["ignored"] == {"suppressed": 4}
     ask("unsuppress")
-    assert api.fake.people == []
+    assert (api.fake.people, api.fake.suppressed) == ([], [])
     identify(api, "u%40example.com")
     identify(api, "u")
     assert len(api.fake.people) == 2
@@ -389,6 +392,43 @@ def test_relationships_are_the_same_from_either_side(api: Api) -> None:
     api.entity({**thing, "action": "add_relationships", "cio_relationships": [to_person]})
     assert api.fake.objects[0]["relationships"] == related
     undo()
+
+
+def test_v1s_identify_with_nothing_but_relationships_is_as_v2s_add_relationships() -> None:
+    by_v1, by_v2 = (Api(FakeCustomerIO("site", "key")) for _ in range(2))
+    entries = [{"identifiers": ACME, "relationship_attributes": {"role": "admin"}}]
+    by_v2.person("add_relationships", cio_relationships=entries)
+    identify(by_v1, "u", cio_relationships=v1_relationships("add_relationships", entries))
+    for api in (by_v1, by_v2):
+        assert ids(api) == ["u"]
+        assert api.fake.objects[0]["relationships"] == [
+            {"identifiers": {"cio_id": "00000001"}, "relationship_attributes": {"role": "admin"}}
+        ]
+        # Nobody's attributes were edited, so that nothing is older than the last edit.
+        identify(api, "u", plan="pro", _timestamp=1)
+        assert api.fake.people[0]["attributes"] == {"plan": "pro"}
+    identify(by_v1, "u", cio_relationships=v1_relationships("delete_relationships", entries))
+    assert by_v1.fake.objects[0]["relationships"] == []
+
+
+def v1_relationships(action: str, entries: list[Any]) -> dict[str, Any]:
+    return {"action": action, "relationships": entries}
+
+
+def test_a_relationship_adds_nobody_whom_its_identify_must_not_add(api: Api) -> None:
+    entries = [{"identifiers": ACME}]
+    given = v1_relationships("add_relationships", entries)
+    identify(api, "u", _update=True, cio_relationships=given)
+    api.person("identify", attributes={"_update": True}, cio_relationships=entries)
+    identify(api, "cio_beef", cio_relationships=given)
+    assert (api.fake.people, api.fake.objects) == ([], [])
+
+
+def test_a_relationship_of_a_suppressed_person_adds_no_object(api: Api) -> None:
+    api.person("suppress")
+    api.person("add_relationships", cio_relationships=[{"identifiers": ACME}])
+    identify(api, "u", cio_relationships=v1_relationships("add_relationships", []))
+    assert (api.fake.people, api.fake.objects) == ([], [])
 
 
 def test_an_anonymous_relationship_follows_the_person_who_claims_the_id(api: Api) -> None:

@@ -7,10 +7,12 @@ import copy
 from typing import Any
 
 import pytest
-from cio_sidecar.mapping.compiler import MISSING, Mapping, compile_tables
+from cio_sidecar.mapping.compiler import MISSING, Compiled, compile_attempt, compile_rows
 from cio_sidecar.mapping.errors import FieldWarning
+from cio_sidecar.mapping.explain import rows_given
+from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.profiles import PROFILES, load_profile
-from cio_sidecar.mapping.table import Input, Level, Row, Table, split_path
+from cio_sidecar.mapping.table import Input, Level, Row, When, split_path
 from cio_sidecar.mapping.transforms import TRANSFORMS, NoValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,7 +38,7 @@ def _look_up(event: Any, path: str) -> Any:
 
 
 def _of_input(source: Input, event: Any, warnings: list[FieldWarning]) -> Any:
-    value = _look_up(event, source.path)
+    value = _look_up(event, source.path) if source.path else source.value
     for name in source.apply if value is not NOTHING else ():
         value = TRANSFORMS[name](value)
         if isinstance(value, NoValue):
@@ -73,21 +75,29 @@ def _put(out: dict[str, Any], row: Row, value: Any) -> None:
         out.pop(key, None)
 
 
-def interpret(tables: list[Table], event: dict[str, Any]) -> Result:
+def _applies(row: Row, event: Any) -> bool:
+    return row.when is None or all(
+        any(repr(_look_up(event, path)) == repr(value) for value in values)
+        for path, values in row.when.values
+    )
+
+
+def interpret(rows: tuple[Row, ...], event: dict[str, Any]) -> Result:
     out: dict[str, Any] = {}
     refused: list[str] = []
     warnings: list[FieldWarning] = []
-    for table in tables:
-        for row in table.rows:
-            value = _of_row(row, event, warnings)
-            if row.inputs and row.level is Level.REQUIRED and (value is None or value is NOTHING):
-                refused.append(f"{table.name}.{row.key}")
-            elif value is not NOTHING:
-                _put(out, row, value)
+    for row in rows:
+        if not _applies(row, event):
+            continue
+        value = _of_row(row, event, warnings)
+        if row.inputs and row.level is Level.REQUIRED and (value is None or value is NOTHING):
+            refused.append(row.name)
+        elif value is not NOTHING:
+            _put(out, row, value)
     return out, refused, warnings
 
 
-def run(mapping: Mapping, event: dict[str, Any]) -> Result:
+def run(mapping: Compiled, event: dict[str, Any]) -> Result:
     """Run a compiled mapping, and see that it leaves the event alone."""
     before = copy.deepcopy(event)
     warnings: list[FieldWarning] = []
@@ -98,17 +108,21 @@ def run(mapping: Mapping, event: dict[str, Any]) -> Result:
     return out, refused, warnings
 
 
-def same(tables: list[Table], mapping: Mapping, event: dict[str, Any]) -> None:
+def same(rows: tuple[Row, ...], mapping: Compiled, event: dict[str, Any]) -> None:
     # By repr: order, and 1 is neither 1.0 nor True.
-    assert repr(run(mapping, event)) == repr(interpret(tables, event))
+    assert repr(run(mapping, event)) == repr(interpret(rows, event))
+
+
+def compiled(*rows: Row) -> Compiled:
+    return compile_rows("t", rows, Options())
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @settings(max_examples=300)
 @given(event=EVENTS)
 def test_the_compiled_profiles_do_what_their_rows_say(profile: str, event: dict[str, Any]) -> None:
-    tables = PROFILE_TABLES[profile]
-    same(tables.for_event(event["type"]), tables.mappings[event["type"]], event)
+    for plan in PROFILE_TABLES[profile].plans:
+        same(plan.rows, plan.map, event)
 
 
 # Small random tables over small random events
@@ -136,9 +150,14 @@ def _row(draw: st.DrawFn) -> Row:
     paths = draw(st.lists(_PATH, min_size=1, max_size=3))
     last = ("object",) if spread else ()
     inputs = tuple(Input(path=path, apply=(*draw(_TRANSFORMS), *last)) for path in paths)
+    if not spread and draw(st.booleans()):
+        inputs = (*inputs, Input(value=draw(_INNER)))
     except_ = tuple(draw(st.lists(_KEY, max_size=2))) if spread else ()
     level = draw(st.sampled_from(Level))
-    return Row(key=key, level=level, doc="d", inputs=inputs, except_=except_)
+    choices = st.lists(st.sampled_from([None, 1, "x", True, 2.5]), min_size=1, max_size=3)
+    conditions = draw(st.lists(st.tuples(_PATH, choices.map(tuple)), max_size=2))
+    when = When(values=tuple(conditions)) if conditions else None
+    return Row(key=key, level=level, doc="d", inputs=inputs, except_=except_, when=when)
 
 
 def _loadable(rows: list[Row]) -> tuple[Row, ...]:
@@ -158,10 +177,15 @@ def _loadable(rows: list[Row]) -> tuple[Row, ...]:
 def test_any_compiled_table_does_what_its_rows_say(
     rows: list[Row], events: list[dict[str, Any]]
 ) -> None:
-    table = Table(name="t", doc="d", events=("track",), rows=_loadable(rows))
-    mapping = compile_tables("track", [table])
+    loadable = _loadable(rows)
+    mapping = compiled(*loadable)
+    attempt = compile_attempt("t", loadable, Options())
     for event in events:
-        same([table], mapping, event)
+        same(loadable, mapping, event)
+        out, refused, warnings = interpret(loadable, event)
+        warned: list[FieldWarning] = []
+        assert repr(attempt(event, warned)) == repr(None if refused else out)
+        assert refused or warned == warnings
 
 
 LOOPS = (
@@ -176,36 +200,36 @@ LOOPS = (
 )
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("event_type", ["identify", "track", "page", "screen"])
-def test_the_compiled_source_is_straight_line(profile: str, event_type: str) -> None:
-    source = PROFILE_TABLES[profile].mappings[event_type].__source__  # type: ignore[attr-defined]
-    tree = ast.parse(source)
+PLANS = [plan for tables in PROFILE_TABLES.values() for plan in tables.plans]
+FUNCTIONS: list[Any] = [
+    *(plan.map for plan in PLANS),
+    *(plan.attempt for plan in PLANS),
+    *(choice for tables in PROFILE_TABLES.values() for choice in tables.choices.values()),
+]
+
+
+@pytest.mark.parametrize("compiled_function", FUNCTIONS)
+def test_the_compiled_source_is_straight_line(compiled_function: Any) -> None:
+    tree = ast.parse(compiled_function.__source__)
     (function,) = tree.body
     assert isinstance(function, ast.FunctionDef)
-    assert function.name == event_type
     assert not [node for node in ast.walk(tree) if isinstance(node, LOOPS)]
     assert len([node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]) == 1
 
 
 def test_the_compiled_source_names_each_row() -> None:
-    tables = PROFILE_TABLES["documented"]
-    source = tables.mappings["page"].__source__  # type: ignore[attr-defined]
+    plan = next(plan for plan in PLANS if plan.table.name == "page")
+    source = plan.map.__source__  # type: ignore[attr-defined]
     comments = [line.strip() for line in source.splitlines() if line.strip().startswith("#")]
-    assert comments == [
-        f"# {table.name}.{row.key}" for table in tables.for_event("page") for row in table.rows
-    ]
-
-
-def _table(*rows: Row) -> Table:
-    return Table(name="t", doc="d", events=("track",), rows=rows)
+    assert comments == [f"# {row.name}" for row in plan.rows]
+    assert {row.home for row in plan.rows} == {"page", "global", "person"}
 
 
 def test_each_event_has_constants_of_its_own() -> None:
     constant = {"list": [1, {"x": []}], "none": None}
     row = Row(key="data", level=Level.OPTIONAL, doc="d", value=constant)
     child = Row(key="data.list2", level=Level.OPTIONAL, doc="d", value=[1])
-    mapping = compile_tables("track", [_table(row, child)])
+    mapping = compiled(row, child)
     first = mapping({}, [])
     first["data"]["list"][1]["x"].append("changed")
     first["data"]["list2"].append("changed")
@@ -217,23 +241,23 @@ def test_each_event_has_constants_of_its_own() -> None:
 def test_rows_below_missing_parents_make_them() -> None:
     row = Row(key="a.b.c.d", level=Level.OPTIONAL, doc="d", value=1)
     other = Row(key="a.b.x", level=Level.OPTIONAL, doc="d", value=2)
-    mapping = compile_tables("track", [_table(row, other)])
+    mapping = compiled(row, other)
     assert mapping({}, []) == {"a": {"b": {"c": {"d": 1}, "x": 2}}}
 
 
 def test_a_parent_that_is_no_object_gives_way_to_its_children() -> None:
     row = Row(key="a", level=Level.OPTIONAL, doc="d", inputs=(Input(path="a"),))
     child = Row(key="a.b", level=Level.OPTIONAL, doc="d", value=2)
-    mapping = compile_tables("track", [_table(row, child)])
+    mapping = compiled(row, child)
     assert mapping({"a": [1]}, []) == {"a": {"b": 2}}
 
 
 def test_a_missing_required_row_names_every_input() -> None:
     inputs = (Input(path="a"), Input(path="b.c"), Input(path="d"))
     row = Row(key="k", level=Level.REQUIRED, doc="d", inputs=inputs)
-    out = compile_tables("track", [_table(row)])({"a": None}, [])
+    out = compiled(row)({"a": None}, [])
     assert [tuple(violation) for violation in out[MISSING]] == [
-        ("a", "REQUIRED", "t.k is required and got no value: give a, b.c or d")
+        ("a", "REQUIRED", ".k is required and got no value: give a, b.c or d")
     ]
 
 
@@ -241,5 +265,23 @@ def test_several_missing_rows_are_all_named() -> None:
     rows = [
         Row(key=key, level=Level.REQUIRED, doc="d", inputs=(Input(path=key),)) for key in ("a", "b")
     ]
-    out = compile_tables("track", [_table(*rows)])({}, [])
+    out = compiled(*rows)({}, [])
     assert [violation.field for violation in out[MISSING]] == ["a", "b"]
+
+
+@settings(max_examples=300)
+@given(
+    rows=st.lists(_row(), min_size=1, max_size=6), events=st.lists(_EVENT, min_size=1, max_size=3)
+)
+def test_what_is_explained_is_what_the_compiled_rows_give(
+    rows: list[Row], events: list[dict[str, Any]]
+) -> None:
+    loadable = _loadable(rows)
+    plan: Any = type("P", (), {"rows": loadable})()
+    for event in events:
+        given_rows = rows_given(plan, event)
+        out: dict[str, Any] = {}
+        for each in given_rows:
+            if not isinstance(each.value, NoValue):
+                _put(out, each.row, each.value)
+        assert repr(out) == repr(interpret(loadable, event)[0])

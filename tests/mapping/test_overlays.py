@@ -125,6 +125,7 @@ GROUP = """\
 table: group
 doc: A person joins a group.
 events: [group]
+operation: event
 rows:
   - {key: name, value: Group Joined, doc: d}
   - {key: id, level: required, from: messageId, apply: [identifier], doc: d}
@@ -135,7 +136,7 @@ rows:
 
 
 def test_a_new_table_maps_a_type_that_had_none() -> None:
-    assert "group" not in load_profile("documented").mappings
+    assert "group" not in load_profile("documented").choices
     tables = overlay(GROUP)
     assert item(tables, {"type": "group", "groupId": 7}) == {
         "type": "person",
@@ -160,7 +161,7 @@ def test_one_new_table_may_serve_two_types() -> None:
     tables = overlay(GROUP.replace("[group]", "[group, alias]"))
     made = item(tables, {"type": "alias", "groupId": "g"})
     assert made["attributes"] == {"group": "g"}
-    assert list(tables.mappings) == ["identify", "track", "page", "screen", "group", "alias"]
+    assert list(tables.choices) == ["identify", "track", "page", "screen", "group", "alias"]
 
 
 def test_a_type_without_a_table_is_refused_by_name() -> None:
@@ -181,23 +182,14 @@ def test_tables_of_an_overlay_come_after_those_they_extend() -> None:
     tables = overlay(
         "table: added\ndoc: d\nevents: [page]\nrows:\n  - {key: data.site, value: x, doc: d}\n"
     )
-    assert [table.name for table in tables.for_event("page")] == [
+    (plan,) = [plan for plan in tables.plans if plan.event_type == "page"]
+    assert list(dict.fromkeys(row.home for row in plan.rows)) == [
         "page",
-        "added",
         "global",
         "person",
+        "added",
     ]
     assert item(tables, {"type": "page", "name": "Home"})["attributes"]["site"] == "x"
-
-
-def test_the_inputs_of_a_key_are_found_by_event_type() -> None:
-    tables = load_profile("documented")
-    assert [source.path for source in tables.inputs("screen", "data.from")] == [
-        "properties.category",
-        "category",
-    ]
-    assert tables.inputs("page", "data.from") == ()
-    assert tables.inputs("page", "type") == ()
 
 
 NAMED = "table: {name}\ndoc: d\nevents: [page]\nrows:\n  - {{key: '{key}', value: 1, doc: d}}\n"

@@ -61,7 +61,10 @@ async def test_the_tables_in_force_are_listed_by_name(caller: Caller) -> None:
     names = [table.name for table in response.tables]
     assert names == sorted(names)
     assert {"default", "global", "identify", "page", "person", "screen"} <= set(names)
-    assert all(table.doc and table.applies_to and table.row_count for table in response.tables)
+    assert all(table.doc and table.row_count for table in response.tables)
+    operations = {table.name: table.operation for table in response.tables}
+    assert operations["device"] == "add_device"
+    assert operations["global"] == ""
 
 
 async def test_each_listed_table_can_be_shown(caller: Caller) -> None:

@@ -1,6 +1,6 @@
 """What the fake holds and does, over HTTP under `/_fake/`, without credentials.
 
-GET people, events, devices, objects, deliveries, requests, stats. POST reset, scenario
+GET people, events, devices, objects, deliveries, suppressed, requests, stats. POST reset, scenario
 (`{"status", "count"?, "retry_after"?}`), credentials (`{"site_id", "api_key"}`).
 """
 
@@ -81,6 +81,7 @@ _VIEWS: Mapping[str, Callable[[FakeCustomerIO], Any]] = {
     "devices": lambda fake: {"devices": fake.devices},
     "objects": lambda fake: {"objects": fake.objects},
     "deliveries": lambda fake: {"deliveries": fake.deliveries},
+    "suppressed": lambda fake: {"suppressed": fake.suppressed},
     "requests": lambda fake: {"requests": [received.view() for received in list(fake.received)]},
     "stats": lambda fake: fake.stats,
 }

@@ -28,8 +28,10 @@ def _identify(store: Store, call: Call, now: float) -> None:
     timestamp = attributes.pop("_timestamp", None)
     relationships = attributes.pop("cio_relationships", {})
     _apply_identify(store, call.person, attributes, timestamp, now)
-    act = _unrelate if relationships.get("action") == "delete_relationships" else _relate
-    act(store, call.person, relationships.get("relationships", ()))
+    # Who was not added, because of `_update`, is not added by a relationship either.
+    if store.people.find(call.person):
+        act = _unrelate if relationships.get("action") == "delete_relationships" else _relate
+        act(store, call.person, relationships.get("relationships", ()))
 
 
 def _event(store: Store, call: Call, now: float) -> None:
@@ -110,10 +112,9 @@ _CALLS: Mapping[str, Callable[[Store, Call, float], None]] = {
 
 def _v2_identify(store: Store, item: dict[str, Any], now: float) -> None:
     who, attributes = Identifier.of(item["identifiers"]), dict(item.get("attributes", {}))
-    # v1's control keys mean the same among v2's attributes.
-    timestamp = item.get("timestamp", attributes.pop("_timestamp", None))
-    _apply_identify(store, who, attributes, timestamp, now)
-    _relate(store, who, item.get("cio_relationships", ()))
+    _apply_identify(store, who, attributes, item.get("timestamp"), now)
+    if store.people.find(who):
+        _relate(store, who, item.get("cio_relationships", ()))
 
 
 def _v2_event(store: Store, item: dict[str, Any], now: float) -> None:

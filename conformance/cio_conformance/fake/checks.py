@@ -56,6 +56,9 @@ def check(value: Any, shape: Shape, field: str = "") -> Iterator[Problem]:
 
     A value of the wrong type is not looked into further.
     """
+    if shape.refuse:
+        yield Problem("invalid", field, shape.refuse)
+        return
     if value is None and shape.nullable:
         return
     fits, called = _TYPES[shape.type]

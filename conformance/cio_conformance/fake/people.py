@@ -96,6 +96,10 @@ class People:
         for key in self._suppressed.get(who.key, ()):
             self._suppressed.pop(key, None)
 
+    def suppressed(self) -> list[Identifier]:
+        """Every identifier that is barred, in order; email addresses in lower case."""
+        return [Identifier(*key) for key in list(self._suppressed)]
+
     def is_suppressed(self, identifiers: Iterable[Identifier]) -> bool:
         """Whether any of these identifiers is barred."""
         return any(who.key in self._suppressed for who in identifiers)

@@ -123,6 +123,11 @@ class FakeCustomerIO:
         return [held.view() for held in self._store.objects.all()]
 
     @property
+    def suppressed(self) -> list[dict[str, str]]:
+        """Identifiers that are ignored, one an item: `{"id": …}`, `{"email": …}`, …."""
+        return [{who.kind: who.value} for who in self._store.people.suppressed()]
+
+    @property
     def deliveries(self) -> list[dict[str, Any]]:
         """Reported metrics: `delivery_id`, `metric`, `timestamp`, and what else came with them."""
         return [dict(delivery) for delivery in list(self._store.deliveries)]

@@ -43,6 +43,7 @@ class Shape:
     any_of: tuple[str, ...] = ()
     attributes: bool = False
     control: bool = False
+    refuse: str = ""
 
     @property
     def closed(self) -> bool:

@@ -59,7 +59,9 @@ class Store:
         if timestamp is not None and timestamp < person.edited_at:
             self._ignore("stale")
             return None
-        person.edited_at = max(person.edited_at, int(now) if timestamp is None else timestamp)
+        if attributes:
+            edited_at = int(now) if timestamp is None else timestamp
+            person.edited_at = max(person.edited_at, edited_at)
         self.people.assign(person, who)
         self._merge(person, who, attributes, now)
         return person
@@ -158,14 +160,17 @@ class Store:
     def relate(
         self, identifiers: Mapping[str, str], who: Identifier, given: Mapping[str, Any]
     ) -> None:
-        """Relate a person, known or anonymous, to an object; either is added if need be."""
-        held = self.objects.find_or_create(identifiers)
-        if held is None:
-            self._ignore("unknown")
-            return
+        """Relate a person, known or anonymous, to an object; either is added if need be.
+
+        Nothing is added for somebody who is suppressed or an unknown cio_id.
+        """
         anonymous = who.kind == "anonymous_id"
         person = self.people.find(who) if anonymous else self._resolve(who)
         if person is None and not anonymous:
+            return
+        held = self.objects.find_or_create(identifiers)
+        if held is None:
+            self._ignore("unknown")
             return
         related = ("cio_id", person.cio_id) if person else ("anonymous_id", who.value)
         merge_attributes(held.people.setdefault(related, {}), given)

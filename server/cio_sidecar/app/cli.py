@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -26,7 +27,9 @@ from cio_sidecar.app.config import (
     unknown_variables,
 )
 from cio_sidecar.app.tables import load_tables
-from cio_sidecar.mapping.profiles import PROFILES, TableSet
+from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping.profiles import TableSet
+from cio_sidecar.mapping.schema import table_schema
 from cio_sidecar.mapping.transforms import NoValue, unix_seconds
 from cio_sidecar.renderer import Renderer
 from cio_sidecar.rpc.intake import iso_time
@@ -42,29 +45,34 @@ log = logging.getLogger(__name__)
 
 # A key on the command line shows in every list of processes.
 _NOT_FLAGS: Final = frozenset({"api_key"})
+_FLAGS: Final = tuple(name for name in Settings.model_fields if name not in _NOT_FLAGS)
 # The fake stands in for all of these.
-_NOT_OF_DEV: Final = frozenset(
-    {"site_id", "site_id_file", "api_key_file", "region", "base_url", "data_dir"}
-)
+_NOT_OF_DEV: Final = ("site_id", "site_id_file", "api_key_file", "region", "base_url", "data_dir")
+_OF_MAPPING: Final = ("profile", "overlay", *(field.name for field in fields(Options)))
+_Command = Callable[..., Any]
 
 
-def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command an option for every setting, and ``--config``."""
-    without = _NOT_FLAGS | (_NOT_OF_DEV if command.__name__ == "dev" else set())
-    for name, setting in reversed(Settings.model_fields.items()):
-        if name in without:
-            continue
-        default = setting.default
-        shown = "" if default in (None, "", PydanticUndefined) else f"  [default: {default}]"
-        command = click.option(
-            f"--{name.replace('_', '-')}", name, help=f"{setting.description}{shown}"
+def _settings_options(names: Iterable[str]) -> Callable[[_Command], _Command]:
+    """Give a command an option for each of these settings, and ``--config``."""
+
+    def decorate(command: _Command) -> _Command:
+        for name in reversed([*names]):
+            setting = Settings.model_fields[name]
+            default = setting.default
+            shown = (
+                "" if default in (None, "", (), PydanticUndefined) else f"  [default: {default}]"
+            )
+            command = click.option(
+                f"--{name.replace('_', '-')}", name, help=f"{setting.description}{shown}"
+            )(command)
+        return click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            envvar=f"{ENV_PREFIX}CONFIG",
+            help="Settings file, TOML (.toml) or YAML.",
         )(command)
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        envvar=f"{ENV_PREFIX}CONFIG",
-        help="Settings file, TOML (.toml) or YAML.",
-    )(command)
+
+    return decorate
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
@@ -108,9 +116,9 @@ def main() -> None:
 
 
 @main.command()
-@_settings_options
+@_settings_options(_FLAGS)
 def serve(config: Path | None, **flags: Any) -> None:
-    """Run the sidecar until SIGTERM or Ctrl-C."""
+    """Run the sidecar until SIGTERM or Ctrl-C. SIGHUP has it read its tables again."""
     from cio_sidecar.app.sidecar import Sidecar
 
     settings = _settings(config, flags)
@@ -120,6 +128,8 @@ def serve(config: Path | None, **flags: Any) -> None:
 
     async def run(stopped: asyncio.Event) -> bool:
         async with Sidecar(settings) as sidecar:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, sidecar.reloader.request)
             await sidecar.until(stopped)
         return True
 
@@ -128,7 +138,7 @@ def serve(config: Path | None, **flags: Any) -> None:
 
 @main.command()
 @click.option("--once", is_flag=True, help="Play the sample events, then end.")
-@_settings_options
+@_settings_options([name for name in _FLAGS if name not in _NOT_OF_DEV])
 def dev(config: Path | None, once: bool, **flags: Any) -> None:
     """Run the sidecar against a fake Customer.io, and play sample events.
 
@@ -143,11 +153,11 @@ def dev(config: Path | None, once: bool, **flags: Any) -> None:
 
 
 @main.command()
-@click.option("--profile", default="standard", type=click.Choice(["standard", "documented"]))
 @click.option("--api", default="v2", show_default=True, type=click.Choice(["v1", "v2"]))
-@click.option("--overlay", type=click.Path(path_type=Path), help="Folder of your own tables.")
+@click.option("--explain", is_flag=True, help="Say which row gave each output key.")
 @click.option("--now", help="Stands for the time of receipt: ISO 8601 or Unix seconds.")
-def render(profile: str, api: str, overlay: Path | None, now: str | None) -> None:
+@_settings_options(_OF_MAPPING)
+def render(api: str, explain: bool, now: str | None, config: Path | None, **flags: Any) -> None:
     """Show what events become: NDJSON in on standard input, a JSON line each on standard output.
 
     Nothing is stored or sent. Exit 1 if any event is refused.
@@ -155,7 +165,7 @@ def render(profile: str, api: str, overlay: Path | None, now: str | None) -> Non
     from cio_sidecar.app.render import render_lines
 
     try:
-        renderer = Renderer(load_tables(profile, overlay))
+        renderer = Renderer(load_tables(_settings(config, flags)))
         received_at = _moment(now)
     except ConfigError as error:
         _fail(error, EXIT_USAGE)
@@ -166,6 +176,7 @@ def render(profile: str, api: str, overlay: Path | None, now: str | None) -> Non
         sys.stdin.buffer,
         renderer,
         v1=api == "v1",
+        explain=explain,
         received_at=iso_time(received_at),
         new_message_id=lambda: str(ULID()),
     ):
@@ -235,68 +246,67 @@ def send(target: str, patience: float) -> None:
         sys.exit(EXIT_REFUSED)
 
 
-_profile_option = click.option(
-    "--profile", default="standard", show_default=True, type=click.Choice(sorted(PROFILES))
-)
-_overlay_option = click.option(
-    "--overlay", type=click.Path(path_type=Path), help="Folder of your own tables."
-)
-
-
 @main.group()
 def tables() -> None:
     """Look at the mapping tables, and check your own."""
 
 
 @tables.command("list")
-@_profile_option
-@_overlay_option
-def list_tables(profile: str, overlay: Path | None) -> None:
-    """List the tables of a profile, with an overlay."""
-    _print(show_tables.summary(_tables(profile, overlay)))
+@_settings_options(_OF_MAPPING)
+def list_tables(config: Path | None, **flags: Any) -> None:
+    """List the tables in force."""
+    _print(show_tables.summary(_tables(config, flags)))
 
 
 @tables.command("show")
 @click.argument("name", required=False)
-@_profile_option
-@_overlay_option
-def show_table(name: str | None, profile: str, overlay: Path | None) -> None:
+@_settings_options(_OF_MAPPING)
+def show_table(name: str | None, config: Path | None, **flags: Any) -> None:
     """Show tables as they are in force (NAME alone, or all), and where each row comes from."""
-    loaded = _tables(profile, overlay).tables
-    if name is not None and name not in loaded:
-        known = ", ".join(sorted(loaded))
+    loaded = _tables(config, flags)
+    if name is not None and name not in loaded.tables:
+        known = ", ".join(sorted(loaded.tables))
         _fail(ConfigError(f"there is no table {name!r}; there are {known}"), EXIT_USAGE)
-    for table in sorted(loaded):
+    for table in sorted(loaded.tables):
         if name in (None, table):
-            _print(show_tables.effective(loaded[table]))
+            _print(show_tables.effective(loaded.tables[table]))
 
 
 @tables.command("check")
-@click.argument("overlay", type=click.Path(path_type=Path))
-@_profile_option
-def check_tables(overlay: Path, profile: str) -> None:
+@click.argument("overlay")
+@_settings_options([name for name in _OF_MAPPING if name != "overlay"])
+def check_tables(config: Path | None, **flags: Any) -> None:
     """Check the tables in the folder OVERLAY; names every mistake with file, line and row."""
-    loaded = _tables(profile, overlay)
-    rows = [
-        row
+    loaded = _tables(config, flags)
+    overlay = flags["overlay"]
+    rows = {
+        row.name: row
         for table in loaded.tables.values()
         for row in table.rows
-        if Path(row.origin).parent == overlay
-    ]
+        if Path(row.origin).parent == Path(overlay)
+    }
     click.echo(f"no mistakes; rows of {overlay} in force: {len(rows)}")
 
 
 @tables.command("diff")
-@click.argument("overlay", type=click.Path(path_type=Path))
-@_profile_option
-def diff_tables(overlay: Path, profile: str) -> None:
+@click.argument("overlay")
+@_settings_options([name for name in _OF_MAPPING if name != "overlay"])
+def diff_tables(config: Path | None, **flags: Any) -> None:
     """Show what the tables in the folder OVERLAY change."""
-    _print(show_tables.differences(_tables(profile, None), _tables(profile, overlay)))
+    settings = _settings(config, flags)
+    before = load_tables(settings.model_copy(update={"overlay": None}))
+    _print(show_tables.differences(before, _tables(config, flags)))
 
 
-def _tables(profile: str, overlay: Path | None) -> TableSet:
+@tables.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of table files, for editors."""
+    click.echo(orjson.dumps(table_schema(), option=orjson.OPT_INDENT_2))
+
+
+def _tables(config: Path | None, flags: dict[str, Any]) -> TableSet:
     try:
-        return load_tables(profile, overlay)
+        return load_tables(_settings(config, flags))
     except ConfigError as error:
         _fail(error, EXIT_USAGE)
 

@@ -1,19 +1,24 @@
 """Settings: from flags, ``CIO_…`` variables or a file, in that order of precedence."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
     YamlConfigSettingsSource,
 )
 from yarl import URL
+
+from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping.table import split_path
 
 ENV_PREFIX: Final = "CIO_"
 
@@ -23,6 +28,20 @@ REGIONS: Final = {"us": "https://track.customer.io", "eu": "https://track-eu.cus
 
 class ConfigError(Exception):
     """Settings can't be used; ``str()`` names each by its variable, and says what to do."""
+
+
+def _paths(value: Any) -> Any:
+    """Take paths that are separated by commas apart, and check each. Raises ValueError."""
+    paths = value.split(",") if isinstance(value, str) else value
+    if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
+        raise ValueError("expected names, separated by commas")
+    paths = tuple(path.strip() for path in paths if path.strip())
+    for path in paths:
+        split_path(path)
+    return paths
+
+
+_Paths = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_paths)]
 
 
 class Settings(BaseSettings):
@@ -61,6 +80,35 @@ class Settings(BaseSettings):
     )
     overlay: Path | None = Field(
         None, description="Folder of your own mapping tables (*.yaml), which extend the profile's."
+    )
+    overlay_watch: bool = Field(
+        False, description="Whether a change in the overlay's folder is taken up at once."
+    )
+    event_id: Literal["as_is", "ulid"] = Field(
+        "as_is", description="An event's id: its messageId as it is, or always a ULID."
+    )
+    dates: Literal["as_is", "unix_seconds"] = Field(
+        "as_is", description="ISO 8601 text in attributes and data: as it is, or as Unix seconds."
+    )
+    identify_timestamp: bool = Field(
+        False, description="Whether an identify says when it happened."
+    )
+    email: Literal["plain", "hash_only"] = Field(
+        "plain", description="hash_only: every email address is replaced by its hash."
+    )
+    allow_traits: _Paths = Field(
+        (), description="The only traits that are copied, separated by commas; none given: all."
+    )
+    deny_traits: _Paths = Field((), description="Traits that are not copied.")
+    allow_properties: _Paths = Field(
+        (), description="The only properties that are copied, separated by commas; none given: all."
+    )
+    deny_properties: _Paths = Field((), description="Properties that are not copied.")
+    limits: Literal["refuse", "truncate"] = Field(
+        "refuse", description="What is over a limit refuses the event, or is cut with a warning."
+    )
+    keep_device_events: bool = Field(
+        False, description="Whether a device event is a plain event as well."
     )
     concurrency: int = Field(
         8, ge=1, le=256, description="Requests to Customer.io in flight at the most."
@@ -105,7 +153,16 @@ class Settings(BaseSettings):
                 "CIO_BASE_URL: expected http://host or https://host, with a port and a path where "
                 f"needed and nothing else, got {self.base_url.rpartition('@')[2]!r}"
             )
+        if self.keep_device_events and self.profile != "standard":
+            raise ValueError(
+                "CIO_KEEP_DEVICE_EVENTS: only the profile standard knows device events"
+            )
         return self
+
+    @property
+    def options(self) -> Options:
+        """The settings that change what events become."""
+        return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
 
     @property
     def track_url(self) -> str:

@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from cio_sidecar.app.reload import Reloader
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.queue.entry import Stats
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
@@ -16,7 +17,10 @@ from cio_sidecar.rpc.intake import Intake
 class Metrics(Collector):
     """The sidecar's metrics."""
 
-    def __init__(self, intake: Intake, queue: SqliteQueue, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, intake: Intake, queue: SqliteQueue, dispatcher: Dispatcher, reloader: Reloader
+    ) -> None:
+        self._reloader = reloader
         self._intake = intake
         self._queue = queue
         self._dispatcher = dispatcher
@@ -46,6 +50,11 @@ class Metrics(Collector):
             "cio_events_warned", "Accepted events with warnings.", self._intake.counters.warned
         )
         yield CounterMetricFamily(
+            "cio_events_dropped",
+            "Accepted events that are not sent because a table says so.",
+            self._intake.counters.dropped,
+        )
+        yield CounterMetricFamily(
             "cio_events_delivered", "Events that Customer.io took.", counters.delivered
         )
         yield CounterMetricFamily(
@@ -66,6 +75,19 @@ class Metrics(Collector):
         yield answers
         if self._stats:
             yield from self._of_queue(self._stats)
+        reloads = CounterMetricFamily(
+            "cio_tables_reloads",
+            "Reloads of the tables, by what became of them.",
+            labels=["result"],
+        )
+        for result, count in self._reloader.reloads.items():
+            reloads.add_metric([result.replace(" ", "_")], count)
+        yield reloads
+        yield GaugeMetricFamily(
+            "cio_tables_loaded_timestamp_seconds",
+            "When the tables in force were loaded, in Unix seconds.",
+            self._reloader.loaded_at,
+        )
         yield GaugeMetricFamily(
             "cio_delivery_paused",
             "1 while delivery is paused because the credentials were refused.",

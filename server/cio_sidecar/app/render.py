@@ -16,6 +16,7 @@ def render_lines(
     renderer: Renderer,
     *,
     v1: bool,
+    explain: bool = False,
     received_at: str,
     new_message_id: Callable[[], str],
 ) -> Iterator[tuple[bool, bytes]]:
@@ -44,12 +45,23 @@ def render_lines(
                 {
                     "method": request.method,
                     "path": request.path,
-                    "body": orjson.Fragment(request.body),
+                    "body": orjson.Fragment(request.body or b"null"),
                 }
                 for request in requests(rendered, v1=v1)
             ],
             "warnings": [warning._asdict() for warning in rendered.warnings],
         }
+        if explain:
+            shown["explanations"] = [
+                {
+                    "operation": each.operation,
+                    "key": each.key,
+                    "row": each.row.name,
+                    "origin": each.row.origin,
+                    "field": each.field,
+                }
+                for each in renderer.explain(event)
+            ]
         yield True, orjson.dumps(shown)
 
 

@@ -5,46 +5,79 @@ from collections.abc import Iterator
 import orjson
 
 from cio_sidecar.mapping.profiles import TableSet
-from cio_sidecar.mapping.table import Row, Table
+from cio_sidecar.mapping.table import Input, Row, Table
 
 
 def summary(tables: TableSet) -> Iterator[str]:
     """A line a table."""
+    width = max(map(len, tables.tables))
     for table in sorted(tables.tables.values(), key=lambda table: table.name):
-        yield f"{table.name:<10} {', '.join(table.events)}: {len(table.rows)} rows. {table.doc}"
+        events = ", ".join(table.events) or "from other tables"
+        yield f"{table.name:<{width}} {events}: {len(table.rows)} rows. {table.doc}"
 
 
 def effective(table: Table) -> Iterator[str]:
     """A table as it is in force: a line a row, and the file that the row comes from."""
     yield f"{table.name}: {table.doc}"
+    for line in _head(table):
+        yield f"  {line}"
     for row in table.rows:
-        yield f"  {describe(row)}  [{row.origin}]"
+        home = "" if row.home == table.name else f", table {row.home}"
+        yield f"  {describe(row)}  [{row.origin}{home}]"
 
 
 def differences(before: TableSet, after: TableSet) -> Iterator[str]:
     """What an overlay changes: a line for each row added (+), removed (-) or replaced (- and +)."""
     for name in sorted({*before.tables, *after.tables}):
-        old, new = _rows(before, name), _rows(after, name)
-        for key in dict.fromkeys([*old, *new]):
-            was, now = old.get(key), new.get(key)
-            if was == now:
-                continue
-            if was:
-                yield f"- {name}.{describe(was)}"
-            if now:
-                yield f"+ {name}.{describe(now)}  [{now.origin}]"
+        old, new = before.tables.get(name), after.tables.get(name)
+        if new is None:
+            yield f"- {name}"
+            continue
+        was, now = _head(old) if old else [], _head(new)
+        yield from (f"- {name}: {line}" for line in was if line not in now)
+        yield from (f"+ {name}: {line}  [{new.file}]" for line in now if line not in was)
+        yield from _changed_rows(old, new)
+
+
+def _changed_rows(before: Table | None, after: Table) -> Iterator[str]:
+    old = {row.key: row for row in before.rows} if before else {}
+    new = {row.key: row for row in after.rows}
+    for key in dict.fromkeys([*old, *new]):
+        was, now = old.get(key), new.get(key)
+        if was == now or (now and now.home != after.name):
+            # What it has from another table is shown with that one.
+            continue
+        if was:
+            yield f"- {after.name}.{describe(was)}"
+        if now:
+            yield f"+ {after.name}.{describe(now)}  [{now.origin}]"
+
+
+def _head(table: Table) -> list[str]:
+    """What a table says beside its rows, a line each."""
+    lines = [f"events: {', '.join(table.events) or 'none, it is reached from other tables'}"]
+    keys = ("extends", "operation", "when", "otherwise")
+    lines += [f"{key}: {value}" for key in keys if (value := getattr(table, key))]
+    if table.also:
+        lines.append(f"also: {', '.join(table.also)}")
+    if table.drop:
+        lines.append("drop: true")
+    return lines
 
 
 def describe(row: Row) -> str:
     """A row in a line: ``name (required) from event | text``."""
-    if row.inputs:
-        source = "from " + ", ".join(" | ".join((each.path, *each.apply)) for each in row.inputs)
+    if row.inputs and row.inputs[0].expr:
+        source = "expr " + _describe_input(row.inputs[0])
+    elif row.inputs:
+        source = "from " + ", ".join(map(_describe_input, row.inputs))
     else:
         source = f"value {orjson.dumps(row.value).decode()}"
     without = f" except {', '.join(row.except_)}" if row.except_ else ""
-    return f"{row.key} ({row.level.value}) {source}{without}"
+    when = f" when {row.when}" if row.when else ""
+    return f"{row.key} ({row.level.value}) {source}{without}{when}"
 
 
-def _rows(tables: TableSet, name: str) -> dict[str, Row]:
-    table = tables.tables.get(name)
-    return {row.key: row for row in table.rows} if table else {}
+def _describe_input(source: Input) -> str:
+    value = source.path or source.expr or orjson.dumps(source.value).decode()
+    return " | ".join((value, *source.apply))

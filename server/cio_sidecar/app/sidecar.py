@@ -4,10 +4,10 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import orjson
 from ulid import ULID
@@ -16,6 +16,7 @@ from cio_sidecar import __version__
 from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.http import HttpServer
 from cio_sidecar.app.metrics import Metrics
+from cio_sidecar.app.reload import Reloader
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.queue.entry import QueueError
@@ -80,7 +81,7 @@ class Sidecar:
     async def _start(self) -> None:
         settings = self.settings
         settings.require_credentials()
-        tables = load_tables(settings.profile, settings.overlay)
+        tables = load_tables(settings)
         self.queue = self._open_queue()
         self._stack.push_async_callback(asyncio.to_thread, self.queue.close)
         sender = await self._stack.enter_async_context(
@@ -107,8 +108,13 @@ class Sidecar:
         intake = Intake(
             Renderer(tables), self.queue, clock=time.time, new_message_id=lambda: str(ULID())
         )
+        self.reloader = Reloader(settings, intake)
+        self._start_task(self.reloader.run())
+        if settings.overlay_watch:
+            self._start_task(self.reloader.watch())
         if settings.http_listen != "off":
-            http = HttpServer(Metrics(intake, self.queue, self.dispatcher), self._not_ready_because)
+            metrics = Metrics(intake, self.queue, self.dispatcher, self.reloader)
+            http = HttpServer(metrics, self._not_ready_because)
             self._stack.push_async_callback(http.stop)
             self.http_address = await self._listening("CIO_HTTP_LISTEN", http.start)
         server = Server(IngestService(intake), MappingService(intake, clock=time.time))
@@ -124,8 +130,12 @@ class Sidecar:
         )
         if self.http_address:
             log.info("readiness and metrics on http://%s", self.http_address)
-        check = asyncio.create_task(self._check_credentials(sender))
-        self._stack.callback(check.cancel)
+        self._start_task(self._check_credentials(sender))
+
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside, until the sidecar stops."""
+        task = asyncio.create_task(work)
+        self._stack.push_async_callback(_end, task)
 
     def _open_queue(self) -> SqliteQueue:
         settings = self.settings
@@ -182,3 +192,9 @@ class Sidecar:
 
     def _not_ready_because(self) -> str | None:
         return "shutting down" if self._stopping else self.dispatcher.paused_because
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    await asyncio.wait({task})

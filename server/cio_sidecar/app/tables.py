@@ -1,14 +1,13 @@
 """Reads the tables that the settings name."""
 
-from pathlib import Path
-
-from cio_sidecar.app.config import ConfigError
+from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.profiles import TableSet, load_profile
 
 
-def load_tables(profile: str, overlay: Path | None) -> TableSet:
-    """Load a profile and the overlay folder's ``*.yaml``, by name. Raises ConfigError."""
+def load_tables(settings: Settings) -> TableSet:
+    """Load the profile, and the overlay folder's ``*.yaml`` by name. Raises ConfigError."""
+    overlay = settings.overlay
     files: list[tuple[str, str]] = []
     if overlay is not None:
         if not overlay.is_dir():
@@ -21,6 +20,6 @@ def load_tables(profile: str, overlay: Path | None) -> TableSet:
         if not files:
             raise ConfigError(f"CIO_OVERLAY: the folder {overlay} holds no tables (*.yaml)")
     try:
-        return load_profile(profile, files)
+        return load_profile(settings.profile, files, settings.options)
     except TableError as error:
         raise ConfigError(str(error)) from None

@@ -27,6 +27,8 @@ EVENT_NAME_BYTES: Final = _limit("event_name")
 EVENT_DATA_BYTES: Final = _limit("event_data")
 OPERATION_BYTES: Final = _limit("operation")
 BATCH_BYTES: Final = _limit("batch")
+ATTRIBUTES_BYTES: Final = _limit("attributes_size")
+BESIDE_BYTES: Final = _limit("beside")
 REQUESTS_PER_SECOND: Final = _limit("requests_per_second")
 
 SECONDS: Final = range(-62_135_596_800, 10**11)
@@ -71,15 +73,22 @@ def check_anonymous_id(anonymous_id: str, key: str = "anonymous_id") -> list[Pro
     return []
 
 
+def check_size(key: str, size: int, limit: int = PERSON_ID_BYTES, what: str = "") -> list[Problem]:
+    """Check a size in bytes against a limit, by default an id's. ``what`` begins the words."""
+    return [_too_large(key, size, limit, what)] if size > limit else []
+
+
 def check_attributes(attributes: dict[str, Any]) -> list[Problem]:
     """Check the number, names and values of a person's attributes."""
     problems: list[Problem] = []
-    if len(attributes) > ATTRIBUTES:
+    # It steers the call, and is no attribute.
+    count = len(attributes) - ("_update" in attributes)
+    if count > ATTRIBUTES:
         problems.append(
             Problem(
                 "*",
                 "TOO_MANY",
-                f"{len(attributes):,} attributes, the limit is {ATTRIBUTES}: send fewer traits",
+                f"{count:,} attributes, the limit is {ATTRIBUTES}: send fewer traits",
             )
         )
     for name, value in attributes.items():

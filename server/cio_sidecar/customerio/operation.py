@@ -1,7 +1,8 @@
 """Operations: what Customer.io is asked to do, neutral of API version.
 
 An operation is kept in the form in which it is stored and joined into batches: the bytes of its v2
-item, and the two facts that its v1 form needs besides.
+item, and what its v1 form needs besides. Here are the encoders of ``identify`` and ``event``;
+templates.py encodes all others from operations.yaml.
 """
 
 import re
@@ -20,7 +21,13 @@ from cio_sidecar.customerio.limits import (
     check_person,
     cut_name,
 )
-from cio_sidecar.customerio.reserved import unusable
+from cio_sidecar.customerio.reserved import (
+    DELETE_RELATIONSHIPS,
+    RESERVED,
+    relationships,
+    unusable,
+)
+from cio_sidecar.customerio.truncate import cut_attributes, cut_data
 
 EVENT_ACTIONS: Final = ("event", "page", "screen")
 
@@ -47,16 +54,17 @@ class Operation:
     """The operation as an item of a v2 batch: compact JSON in UTF-8."""
     marks: int = 0
     """V1_ONLY, ANONYMOUS_ID_ADDED and ATTRIBUTES_ADDED, or'ed."""
-    anonymous_id: str | None = None
-    """The event's anonymous id where the item does not hold it: a property of that name stands in
-    its place. In v1 it is a key of its own."""
+    beside: bytes = b""
+    """What v2 has no place for and v1 has, as a JSON object; empty for nothing. Of an event, the
+    anonymous id where a property of that name stands in its place."""
 
 
 @dataclass(slots=True)
 class Encoded:
-    """An encoding attempt: an operation, or problems; and what was changed on the way."""
+    """An encoding attempt: operations, or problems; and what was changed on the way."""
 
-    operation: Operation | None
+    operations: tuple[Operation, ...]
+    """In the order of their delivery; empty where there are problems."""
     problems: list[Problem]
     changes: list[Problem]
     """What was changed: the key and what was done."""
@@ -74,35 +82,60 @@ def identifiers(person: str) -> dict[str, str]:
     return {"id": person}
 
 
-def identify(person: Any, attributes: dict[str, Any]) -> Encoded:
-    """Create or update a person (v2 person ``identify``; v1 ``PUT /api/v1/customers/{id}``)."""
-    changes = unusable(attributes)
-    if changes:
+def identify(person: Any, attributes: dict[str, Any], *, truncate: bool = False) -> Encoded:
+    """Create or update a person (v2 person ``identify``; v1 ``PUT /api/v1/customers/{id}``).
+
+    Relationships to be deleted (``cio_relationships``) are an operation of their own, since v2's
+    identify only adds. ``truncate``: cut what is over a limit, instead of refusing it.
+    """
+    changes: list[Problem] = []
+    beside: dict[str, Any] = {}
+    deleted: list[Any] | None = None
+    if not RESERVED.isdisjoint(attributes):
+        changes = unusable(attributes)
         left_out = {change.key for change in changes}
+        # A copy in any case: what is taken out below stays with the caller.
         attributes = {key: value for key, value in attributes.items() if key not in left_out}
+        if "_timestamp" in attributes:
+            beside["timestamp"] = attributes.pop("_timestamp")
+        if "cio_relationships" in attributes:
+            action, related = relationships(attributes.pop("cio_relationships"))
+            if action == DELETE_RELATIONSHIPS:
+                deleted = related
+            else:
+                beside["cio_relationships"] = related
+    if truncate:
+        attributes, cut = cut_attributes(attributes)
+        changes += cut
     problems = [*check_person("id", person), *check_attributes(attributes)]
     anonymous_id = attributes.get("anonymous_id")
     if anonymous_id.__class__ is str:
         problems += check_anonymous_id(anonymous_id)
     if problems:
-        return Encoded(None, problems, changes)
-    item = orjson.dumps(
-        {
+        return Encoded((), problems, changes)
+    who = identifiers(person)
+    lane = f"p:{person}"
+    item = {"type": "person", "identifiers": who, "action": "identify", "attributes": attributes}
+    encoded = orjson.dumps({**item, **beside} if beside else item)
+    operations = [Operation(lane, encoded, _size_mark(encoded))]
+    if deleted is not None:
+        gone = {
             "type": "person",
-            "identifiers": identifiers(person),
-            "action": "identify",
-            "attributes": attributes,
+            "identifiers": who,
+            "action": DELETE_RELATIONSHIPS,
+            "cio_relationships": deleted,
         }
-    )
-    return Encoded(Operation(f"p:{person}", item, _size_mark(item)), [], changes)
+        operations.append(Operation(lane, orjson.dumps(gone)))
+    return Encoded(tuple(operations), [], changes)
 
 
-def event(fields: dict[str, Any]) -> Encoded:
+def event(fields: dict[str, Any], *, truncate: bool = False) -> Encoded:
     """Record an event, page or screen view of a person or of an anonymous visitor.
 
     ``fields`` are the keys of a Track API v1 event (``name``, ``id``, ``timestamp``, ``type``,
     ``data``, ``anonymous_id``) and ``person``, the person's identifier. With neither person nor
-    anonymous id it must be an invite: ``data.recipient`` set; only v1 carries that.
+    anonymous id it must be an invite: ``data.recipient`` set; only v1 carries that. ``truncate``:
+    leave the largest values of data over its limit out, instead of refusing it.
     """
     person: str | None = fields.get("person")
     anonymous_id: str | None = fields.get("anonymous_id")
@@ -112,19 +145,20 @@ def event(fields: dict[str, Any]) -> Encoded:
     if person is None and anonymous_id is None and not (action == "event" and _is_invite(data)):
         problems.append(_NO_PERSON)
     if problems:
-        return Encoded(None, problems, [])
+        return Encoded((), problems, [])
     name, cut = cut_name(fields["name"].strip())
     changes: list[Problem] = []
     if cut:
         changes.append(Problem("name", "TOO_LARGE", f"cut to 100 bytes: {cut:,} bytes too long"))
-    if person is not None:
-        problems += check_person("person", person)
+    problems = [] if person is None else check_person("person", person)
     if anonymous_id is not None:
         problems += check_anonymous_id(anonymous_id)
-
     item: dict[str, Any] = {"type": "person"}
     marks = 0
-    displaced: str | None = None
+    beside = b""
+    if truncate and data is not None:
+        data, cut_values = cut_data(data)
+        changes += cut_values
     attributes = data
     if person is not None:
         item["identifiers"] = identifiers(person)
@@ -133,7 +167,7 @@ def event(fields: dict[str, Any]) -> Encoded:
             if data is not None and "anonymous_id" in data:
                 kept = "the property anonymous_id is kept in its place where the v2 API is used"
                 changes.append(Problem("anonymous_id", "INVALID_VALUE", kept))
-                displaced = anonymous_id
+                beside = orjson.dumps({"anonymous_id": anonymous_id})
             else:
                 attributes = {**(data or {}), "anonymous_id": anonymous_id}
                 marks = ANONYMOUS_ID_ADDED if data is not None else _NO_DATA
@@ -152,9 +186,9 @@ def event(fields: dict[str, Any]) -> Encoded:
     if data is not None and (too_large := check_data(data, encoded)):
         problems.append(too_large)
     if problems:
-        return Encoded(None, problems, changes)
+        return Encoded((), problems, changes)
     marks |= V1_ONLY if "identifiers" not in item else _size_mark(encoded)
-    return Encoded(Operation(lane, encoded, marks, displaced), [], changes)
+    return Encoded((Operation(lane, encoded, marks, beside),), [], changes)
 
 
 def _wrong_types(fields: dict[str, Any]) -> list[Problem]:

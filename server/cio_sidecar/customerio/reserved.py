@@ -1,9 +1,22 @@
 """Attributes of a person that Customer.io gives a meaning of its own, and what each must be."""
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 from cio_sidecar.customerio.limits import SECONDS, Problem
+
+DELETE_RELATIONSHIPS: Final = "delete_relationships"
+_ACTIONS: Final = ("add_relationships", DELETE_RELATIONSHIPS)
+
+
+def relationships(value: Any) -> tuple[str, list[Any]]:
+    """The action and the list of ``cio_relationships``, in v1's form or v2's: an object of the two,
+    or the list alone, which adds.
+    """
+    if value.__class__ is dict:
+        return value["action"], value["relationships"]
+    return _ACTIONS[0], value
 
 
 def unusable(attributes: dict[str, Any]) -> list[Problem]:
@@ -30,6 +43,30 @@ def _is_preferences(value: Any) -> bool:
     return topics.__class__ is dict and all(v.__class__ is bool for v in topics.values())
 
 
+def _is_relationships(value: Any) -> bool:
+    if value.__class__ is dict:
+        if {*value} != {"action", "relationships"} or value["action"] not in _ACTIONS:
+            return False
+        value = value["relationships"]
+    return value.__class__ is list and all(map(_is_relationship, value))
+
+
+def _is_relationship(value: Any) -> bool:
+    if value.__class__ is not dict or not {"identifiers"} <= {*value} <= _RELATIONSHIP_KEYS:
+        return False
+    who = value["identifiers"]
+    return (
+        who.__class__ is dict
+        and {*who} in _OBJECT_KEYS
+        and all(item.__class__ is str and item for item in who.values())
+        and ("object_type_id" not in who or _DIGITS.fullmatch(who["object_type_id"]) is not None)
+        and value.get("relationship_attributes", {}).__class__ is dict
+    )
+
+
+_DIGITS: Final = re.compile("[1-9][0-9]*")
+_RELATIONSHIP_KEYS: Final = {"identifiers", "relationship_attributes"}
+_OBJECT_KEYS: Final = ({"object_type_id", "object_id"}, {"cio_object_id"})
 _RESERVED: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "email": (_is_identifier, "text or null"),
     "anonymous_id": (_is_identifier, "text or null"),
@@ -37,6 +74,11 @@ _RESERVED: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "cio_subscription_preferences": (_is_preferences, "an object of topics, each true or false"),
     "_timestamp": (lambda value: value is not None and _is_moment(value), "whole Unix seconds"),
     "_update": (lambda value: value.__class__ is bool, "true or false"),
-    # v1 and v2 have different forms for it, and neither is an attribute's.
-    "cio_relationships": (lambda _: False, "nothing here yet"),
+    "cio_relationships": (
+        _is_relationships,
+        "a list of relationships to objects, or an object of action and relationships",
+    ),
 }
+
+RESERVED: Final = frozenset(_RESERVED)
+"""The names of these attributes."""

@@ -1,12 +1,21 @@
 """Track API v1: one request an operation, made from the operation's stored form."""
 
 from typing import Any, Final
-from urllib.parse import quote
 
 import orjson
 
-from cio_sidecar.customerio.operation import ANONYMOUS_ID_ADDED, ATTRIBUTES_ADDED, Operation
+from cio_sidecar.customerio import templates
+from cio_sidecar.customerio.operation import (
+    ANONYMOUS_ID_ADDED,
+    ATTRIBUTES_ADDED,
+    EVENT_ACTIONS,
+    Operation,
+)
 from cio_sidecar.customerio.request import Request
+from cio_sidecar.operations import OPERATIONS, V1
+
+ENTITY_PATH: Final = "/api/v2/entity"
+"""``POST``: a single v2 operation."""
 
 REGION_PATH: Final = "/api/v1/accounts/region"
 """``GET``: which region the credentials belong to; 401 if they are wrong."""
@@ -16,15 +25,40 @@ def request(operation: Operation) -> Request:
     """The v1 request of an operation.
 
     identify: ``PUT /api/v1/customers/{identifier}``. Events of a person: ``POST
-    /api/v1/customers/{identifier}/events``; of anybody else: ``POST /api/v1/events``.
+    /api/v1/customers/{identifier}/events``; of anybody else: ``POST /api/v1/events``. All others as
+    operations.yaml has it; what v1 has no call for is ``POST /api/v2/entity``.
     """
     item: dict[str, Any] = orjson.loads(operation.item)
+    action = item["action"]
+    if item["type"] == "person":
+        if action in EVENT_ACTIONS:
+            return _event(operation, item)
+        if action == "identify":
+            return _identify(item)
+    template = _TEMPLATES[item["type"], action]
+    if template is None:
+        return Request("POST", ENTITY_PATH, operation.item)
+    beside = orjson.loads(operation.beside) if operation.beside else {}
+    return templates.v1_request(template, {**item, **beside})
+
+
+def _identify(item: dict[str, Any]) -> Request:
+    body: dict[str, Any] = item["attributes"]
+    if "timestamp" in item:
+        body["_timestamp"] = item["timestamp"]
+    if "cio_relationships" in item:
+        body["cio_relationships"] = {
+            "action": "add_relationships",
+            "relationships": item["cio_relationships"],
+        }
+    return Request("PUT", _customer(item["identifiers"]), orjson.dumps(body))
+
+
+def _event(operation: Operation, item: dict[str, Any]) -> Request:
     who: dict[str, str] = item.get("identifiers", {})
-    if item["action"] == "identify":
-        return Request("PUT", _customer(who), orjson.dumps(item["attributes"]))
     body: dict[str, Any] = {}
     attributes: dict[str, Any] | None = item.get("attributes")
-    anonymous_id = who.get("anonymous_id", operation.anonymous_id)
+    anonymous_id = who.get("anonymous_id")
     if operation.marks & ANONYMOUS_ID_ADDED and attributes is not None:
         anonymous_id = attributes.pop("anonymous_id")
         if operation.marks & ATTRIBUTES_ADDED:
@@ -37,6 +71,8 @@ def request(operation: Operation) -> Request:
     body["type"] = item["action"]
     if anonymous_id is not None:
         body["anonymous_id"] = anonymous_id
+    if operation.beside:
+        body |= orjson.loads(operation.beside)
     known = bool(who) and "anonymous_id" not in who
     path = f"{_customer(who)}/events" if known else "/api/v1/events"
     return Request("POST", path, orjson.dumps(body))
@@ -44,5 +80,11 @@ def request(operation: Operation) -> Request:
 
 def _customer(who: dict[str, str]) -> str:
     """The path of a person, its identifier percent-encoded whole."""
-    ((kind, value),) = who.items()
-    return f"/api/v1/customers/{quote(f'cio_{value}' if kind == 'cio_id' else value, safe='')}"
+    return f"/api/v1/customers/{templates.path_segment(who)}"
+
+
+_TEMPLATES: Final = {
+    (spec.v2["type"], spec.v2["action"]): spec.v1 if isinstance(spec.v1, V1) else None
+    for spec in OPERATIONS.values()
+    if spec.v2
+}

@@ -1,48 +1,80 @@
-"""Compiles the tables for one event type to a straight-line Python function.
+"""Compiles rows to a straight-line Python function, and conditions to one that chooses.
 
-The function takes ``(event, warnings)`` and returns the output; it interprets nothing. Its source
-is kept on it as ``__source__`` for people and tests.
+A function for rows takes ``(event, warnings)`` and returns the output; it interprets nothing but
+the CEL expressions of a user's own rows. Its source is kept on it as ``__source__`` for people and
+tests.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from cio_sidecar.mapping.errors import FieldWarning, Violation
-from cio_sidecar.mapping.table import SPREAD, Input, Level, Row, Table, split_path
+from cio_sidecar.mapping.expressions import Expression
+from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping.select import Selection, selections
+from cio_sidecar.mapping.table import SPREAD, Input, Level, Row, When, split_path
 from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, NoValue
 
 Output = dict[str, Any]
-Mapping = Callable[[dict[str, Any], list[FieldWarning]], Output]
+Compiled = Callable[[dict[str, Any], list[FieldWarning]], Output]
 
 MISSING: Final = "\0missing"
 """Key of the output under which the violations of required rows stand, if there are any. No row
 can set it: a key of a table holds no null byte."""
 
 
-def compile_tables(name: str, tables: list[Table]) -> Mapping:
-    """Make the mapping function of an event type out of its tables, in their order."""
-    return _Compiler().compile(name, tables)
+def compile_rows(name: str, rows: Iterable[Row], options: Options) -> Compiled:
+    """Make the mapping function of rows, in their order."""
+    function: Compiled = _Compiler(selections(options)).rows(name, tuple(rows))
+    return function
 
 
-def missing(table: Table, row: Row) -> Violation:
+def compile_attempt(
+    name: str, rows: Iterable[Row], options: Options
+) -> Callable[[dict[str, Any], list[FieldWarning]], Output | None]:
+    """The same, but it returns None as soon as a required row gets no value."""
+    return _Compiler(selections(options), gives_up=True).rows(name, tuple(rows))
+
+
+def compile_choice(name: str, choices: Sequence[tuple[When | None, Any]]) -> Callable[..., Any]:
+    """Make the function that finds the first of the choices whose condition holds for an event.
+
+    It takes the event alone, and returns None where none holds.
+    """
+    return _Compiler({}).choice(name, choices)
+
+
+def missing(row: Row) -> Violation:
     """The violation of a required row that got no value, by its first input."""
+    first = row.inputs[0] if row.inputs else Input()
     return Violation(
-        row.inputs[0].path if row.inputs else row.key,
+        field_of(first) or row.key,
         "REQUIRED",
-        f"{table.name}.{row.key} is required and got no value: give {either(row.inputs)}",
+        f"{row.name} is required and got no value: give {either(row.inputs)}",
     )
 
 
 def either(inputs: Sequence[Input]) -> str:
     """The inputs' paths as an enumeration: "userId, traits.email or context.traits.email"."""
-    *paths, last = (source.path for source in inputs)
+    named = [str(source) for source in inputs if source.path or source.expr]
+    *paths, last = named or ["a value"]
     return f"{', '.join(paths)} or {last}" if paths else last
+
+
+def field_of(source: Input) -> str:
+    """The field of the event that an input speaks of, as far as it names one."""
+    if source.expr:
+        paths = Expression(source.expr).paths
+        return paths[0] if paths else ""
+    return source.path
 
 
 class _Compiler:
     """Writes the source of one function, and gathers the constants that it uses."""
 
-    def __init__(self) -> None:
+    def __init__(self, selected: dict[str, Selection], *, gives_up: bool = False) -> None:
+        self.selected = selected
+        self.gives_up = gives_up
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {
             "ABSENT": ABSENT,
@@ -52,68 +84,130 @@ class _Compiler:
             **{f"t_{transform}": function for transform, function in TRANSFORMS.items()},
         }
 
-    def compile(self, name: str, tables: list[Table]) -> Mapping:
-        self._line(0, f"def {name}(event, warnings):")
+    def rows(self, name: str, rows: tuple[Row, ...]) -> Callable[..., Any]:
+        self._line(0, "def function(event, warnings):")
         self._line(1, "out = {}")
-        keys = [row.key for table in tables for row in table.rows]
+        keys = [row.key for row in rows]
         self.spreads_top = SPREAD in keys
-        for table in tables:
-            for row in table.rows:
-                # Escaped: a line break in a name must not end the comment.
-                self._line(1, ascii(f"# {table.name}.{row.key}")[1:-1])
-                self._row(table, row, has_children=any(k.startswith(f"{row.key}.") for k in keys))
+        for row in rows:
+            # Escaped: a line break in a name must not end the comment.
+            self._line(1, ascii(f"# {row.name}")[1:-1])
+            depth = 1
+            if row.when:
+                depth = self._when(1, row.when)
+            self._row(depth, row, has_children=any(k.startswith(f"{row.key}.") for k in keys))
         self._line(1, "return out")
+        return self._function(f"mapping of {name}")
+
+    def choice(self, name: str, choices: Sequence[tuple[When | None, Any]]) -> Callable[..., Any]:
+        self._line(0, "def function(event):")
+        pending = list(choices)
+        while pending:
+            when, _ = pending[0]
+            path = _single_path(when)
+            if path is None:
+                _, chosen = pending.pop(0)
+                depth = self._when(1, when) if when else 1
+                self._line(depth, f"return {self._constant(chosen)}")
+                continue
+            # Conditions on the same text, one after the other, are one look into a dict.
+            table: dict[str, Any] = {}
+            while pending and _single_path(pending[0][0]) == path:
+                found, chosen = pending.pop(0)
+                for value in found.values[0][1] if found else ():
+                    table.setdefault(str(value), chosen)
+            self._read(1, path)
+            self._line(1, "if v.__class__ is str:")
+            self._line(2, f"p = {self._constant(table)}.get(v)")
+            self._line(2, "if p is not None:")
+            self._line(3, "return p")
+        self._line(1, "return None")
+        return self._function(f"choice for {name}")
+
+    def _function(self, name: str) -> Callable[..., Any]:
         source = "\n".join(self.lines) + "\n"
-        exec(compile(source, f"<mapping of {name}>", "exec"), self.constants)  # noqa: S102
-        function: Mapping = self.constants[name]
+        shown = ascii(name)[1:-1]
+        exec(compile(source, f"<{shown}>", "exec"), self.constants)  # noqa: S102
+        function: Callable[..., Any] = self.constants["function"]
         function.__source__ = source  # type: ignore[attr-defined]
         return function
 
-    def _row(self, table: Table, row: Row, *, has_children: bool) -> None:
+    def _when(self, depth: int, when: When) -> int:
+        """Open a block that runs where the condition holds; returns its depth."""
+        if when.expr:
+            condition = self._constant(_condition(when.expr))
+            self._line(depth, f"if {condition}(event):")
+            return depth + 1
+        for path, values in when.values:
+            self._read(depth, path)
+            allowed = self._constant(frozenset((value.__class__, value) for value in values))
+            kinds = self._constant(frozenset(value.__class__ for value in values))
+            self._line(depth, f"if v.__class__ in {kinds} and (v.__class__, v) in {allowed}:")
+            depth += 1
+        return depth
+
+    def _row(self, depth: int, row: Row, *, has_children: bool) -> None:
         if not row.inputs:
-            self._set(1, row, self._constant(row.value), has_children=False)
+            self._set(depth, row, repr(row.value), has_children=False)
             return
         several = len(row.inputs) > 1
-        depth = 1
+        inner = depth
         for index, source in enumerate(row.inputs):
             if index:
-                self._line(depth, "if v is None or v.__class__ is NoValue:")
-                depth += 1
-                self._line(depth, "null = null or v is None")
+                self._line(inner, "if v is None or v.__class__ is NoValue:")
+                inner += 1
+                self._line(inner, "null = null or v is None")
             elif several:
-                self._line(depth, "null = False")
-            self._input(depth, source)
+                self._line(inner, "null = False")
+            self._input(inner, source)
         if several:
-            self._line(1, "if null and v.__class__ is NoValue:")
-            self._line(2, "v = None")
+            self._line(depth, "if null and v.__class__ is NoValue:")
+            self._line(depth + 1, "v = None")
         if row.level is Level.REQUIRED:
-            self._line(1, "if v is None or v.__class__ is NoValue:")
-            violation = self._constant(missing(table, row))
-            self._line(2, f"out.setdefault(MISSING, []).append({violation})")
-            self._line(1, "else:")
+            self._line(depth, "if v is None or v.__class__ is NoValue:")
+            if self.gives_up:
+                self._line(depth + 1, "return None")
+            else:
+                violation = self._constant(missing(row))
+                self._line(depth + 1, f"out.setdefault(MISSING, []).append({violation})")
+            self._line(depth, "else:")
         else:
-            self._line(1, "if v.__class__ is not NoValue:")
-        self._set(2, row, "v", has_children=has_children)
+            self._line(depth, "if v.__class__ is not NoValue:")
+        self._set(depth + 1, row, "v", has_children=has_children)
 
     def _input(self, depth: int, source: Input) -> None:
         """Set v to what the input gives, with its transforms applied."""
-        keys = split_path(source.path)
-        if len(keys) > 1:
-            self._line(depth, "v = ABSENT")
-        holder = "event"
-        inner = depth
-        for key in keys[:-1]:
-            self._line(inner, f"o = {holder}.get({key!r})")
-            self._line(inner, "if o.__class__ is dict:")
-            holder = "o"
-            inner += 1
-        self._line(inner, f"v = {holder}.get({keys[-1]!r}, ABSENT)")
+        warns = bool(source.apply)
+        if source.path:
+            self._read(depth, source.path)
+            if selection := self.selected.get(source.path):
+                self._line(depth, "if v.__class__ is dict:")
+                self._line(depth + 1, f"v = {self._constant(selection)}(v)")
+        elif source.expr:
+            self._line(depth, f"v = {self._constant(Expression(source.expr))}(event)")
+            warns = True
+        else:
+            self._line(depth, f"v = {source.value!r}")
         for transform in source.apply:
             self._line(depth, "if v.__class__ is not NoValue:")
             self._line(depth + 1, f"v = t_{transform}(v)")
-        if source.apply:
+        if warns:
             self._line(depth, "if v.__class__ is NoValue and v.why:")
-            self._line(depth + 1, f"warnings.append(FieldWarning({source.path!r}, v.why))")
+            field = field_of(source) or source.expr[:60]
+            self._line(depth + 1, f"warnings.append(FieldWarning({field!r}, v.why))")
+
+    def _read(self, depth: int, path: str) -> None:
+        """Set v to what stands at a path of the event, or ABSENT."""
+        keys = split_path(path)
+        if len(keys) > 1:
+            self._line(depth, "v = ABSENT")
+        holder = "event"
+        for key in keys[:-1]:
+            self._line(depth, f"o = {holder}.get({key!r})")
+            self._line(depth, "if o.__class__ is dict:")
+            holder = "o"
+            depth += 1
+        self._line(depth, f"v = {holder}.get({keys[-1]!r}, ABSENT)")
 
     def _set(self, depth: int, row: Row, value: str, *, has_children: bool) -> None:
         """Put the value at the row's place in the output, making the objects around it."""
@@ -142,12 +236,27 @@ class _Compiler:
             self._line(depth, f"{holder}[{last!r}] = {value}")
 
     def _constant(self, value: Any) -> str:
-        """Code for a constant; a list or object is written out, so that each event has its own."""
-        if isinstance(value, Violation):
-            name = f"c_{len(self.constants)}"
-            self.constants[name] = value
-            return name
-        return repr(value)
+        """A name for a constant of the function."""
+        name = f"c_{len(self.constants)}"
+        self.constants[name] = value
+        return name
 
     def _line(self, depth: int, code: str) -> None:
         self.lines.append("    " * depth + code)
+
+
+def _single_path(when: When | None) -> str | None:
+    """The path of a condition that is on one text alone."""
+    if when and len(when.values) == 1 and all(isinstance(v, str) for v in when.values[0][1]):
+        return when.values[0][0]
+    return None
+
+
+def _condition(source: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether an expression is true of an event. Where it has no value it is not."""
+    expression = Expression(source)
+
+    def holds(event: dict[str, Any]) -> bool:
+        return expression(event) is True
+
+    return holds

@@ -1,6 +1,8 @@
 """Reading a mapping table from a YAML file.
 
-A file that can't be used is refused whole, with every mistake by file, line and row.
+A file that can't be used is refused whole, with every mistake by file, line and row. What only the
+tables together can tell (that an extended table is there, that a key fits the operation) is checked
+in check.py.
 """
 
 import math
@@ -12,8 +14,8 @@ from pydantic_core import ErrorDetails
 
 from cio_sidecar.mapping.errors import Mistake, TableError
 from cio_sidecar.mapping.event import INTEGERS
+from cio_sidecar.mapping.expressions import Expression, ExpressionError
 from cio_sidecar.mapping.table import (
-    EVENT_KEYS,
     SPREAD,
     EventType,
     Input,
@@ -21,30 +23,67 @@ from cio_sidecar.mapping.table import (
     Row,
     Strict,
     Table,
+    When,
+    extend_rows,
     is_spread,
     join_path,
     split_path,
 )
 from cio_sidecar.mapping.transforms import TRANSFORMS
 from cio_sidecar.mapping.yaml_lines import Location, YamlError, load
+from cio_sidecar.operations import OPERATIONS
 
+MAX_CHARACTERS: Final = 1_000_000
+"""How long a table file may be."""
 _CONSTANT_DEPTH: Final = 32
+_Scalar = str | int | float | bool | None
 
 
-class _InputFile(Strict):
-    path: str
-    apply: list[str] = Field(default_factory=list)
+WHEN_SCHEMA: Final[dict[str, Any]] = {
+    "oneOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {"type": ["string", "number", "boolean", "null", "array"]},
+        },
+    ]
+}
 
 
-class _RowFile(Strict):
-    key: str
-    level: Literal["required", "highly_recommended", "optional"] = "optional"
-    doc: str = ""
-    from_: list[_InputFile] | None = Field(None, alias="from")
-    value: Any = None
-    apply: list[str] = Field(default_factory=list)
-    except_: list[str] = Field(default_factory=list, alias="except")
-    remove: bool = False
+class InputFile(Strict):
+    """An entry of ``from``: a path in the event with transforms of its own, or a constant."""
+
+    path: str = Field("", description="Path in the event: context.page.url")
+    value: Any = Field(None, description="A constant, for where no path before it gives a value.")
+    apply: list[str] = Field([], description="Transforms of this path alone, left to right.")
+
+
+class RowFile(Strict):
+    """One output key, and how its value is found."""
+
+    key: str = Field(
+        description="Output key; dots nest (data.userId), * is every key of an object."
+    )
+    level: Literal["required", "highly_recommended", "optional"] = Field(
+        "optional", description="required: an event without a value is refused."
+    )
+    doc: str = Field("", description="What the row is for, in a sentence.")
+    from_: list[InputFile] | None = Field(
+        None, alias="from", description="A path in the event, or several: the first with a value."
+    )
+    value: Any = Field(None, description="A constant.")
+    expr: str | None = Field(None, description="A CEL expression over event.")
+    apply: list[str] = Field([], description="Transforms of the value, left to right.")
+    except_: list[str] = Field(
+        [], alias="except", description="With the key *: keys of the object that are left out."
+    )
+    when: Any = Field(
+        None,
+        description="The events that the row is for: a CEL expression, or paths with their values.",
+        json_schema_extra=WHEN_SCHEMA,
+    )
+    remove: bool = Field(False, description="Takes out the row with this key.")
 
     @field_validator("from_", mode="before")
     @classmethod
@@ -54,19 +93,43 @@ class _RowFile(Strict):
         return [{"path": item} if isinstance(item, str) else item for item in sources]
 
 
-class _TableFile(Strict):
-    table: str
-    doc: str = ""
-    events: list[EventType] = Field(default_factory=list)
-    rows: list[_RowFile]
+def _names(source: Any) -> Any:
+    return [source] if isinstance(source, str) else source
 
 
-def parse(text: str, file: str, base: dict[str, Table] | None = None) -> Table:
+class TableFile(Strict):
+    """A mapping table, or what is changed in one."""
+
+    table: str = Field(description="Name of the table; one that is there is extended.")
+    doc: str = Field("", description="What the table is for, in a sentence.")
+    events: list[EventType] = Field([], description="The event types it is for.")
+    extends: str | None = Field(None, description="The table whose rows it begins with.")
+    operation: str | None = Field(
+        None, description="What its output is; without it, its rows are shared."
+    )
+    when: Any = Field(
+        None,
+        description="The events it is for: a CEL expression, or paths with their values.",
+        json_schema_extra=WHEN_SCHEMA,
+    )
+    otherwise: str | None = Field(
+        None, description="The table for events in which a required row has no value."
+    )
+    also: list[str] = Field(
+        [], description="Tables whose operations follow, where their required rows have values."
+    )
+    drop: bool | None = Field(None, description="true: nothing is sent for its events.")
+    remove: bool = Field(False, description="Takes out the table with this name.")
+    rows: list[RowFile] = Field([], description="Its rows, in order of output.")
+
+    _also = field_validator("also", mode="before")(_names)
+
+
+def parse(text: str, file: str, base: dict[str, Table] | None = None) -> Table | str:
     """Read a table file.
 
-    Where ``base`` holds a table of that name the file extends it: a row with a known key replaces
-    that row in its place, ``remove: true`` takes one out, other rows are added: ``*`` at the
-    front, so that named rows go before it, anything else at the end.
+    Where ``base`` holds a table of that name the file extends it, as extend_rows() does. Returns
+    the name alone of a table that the file takes out.
 
     Raises TableError with every mistake of the file.
     """
@@ -85,7 +148,11 @@ class _Reader:
         self.base = base
         self.mistakes: list[Mistake] = []
 
-    def read(self, text: str) -> Table | None:
+    def read(self, text: str) -> Table | str | None:
+        if len(text) > MAX_CHARACTERS:
+            what = f"{len(text):,} characters, the limit is {MAX_CHARACTERS:,}: split the table"
+            self.mistakes.append(Mistake(self.file, 1, None, what))
+            return None
         try:
             self.document = document = load(text)
         except YamlError as error:
@@ -95,30 +162,87 @@ class _Reader:
             self._mistake((), "expected a table with the keys table, doc, events and rows")
             return None
         try:
-            raw = _TableFile.model_validate(document.value)
+            raw = TableFile.model_validate(document.value)
         except ValidationError as error:
             for detail in error.errors():
                 self._invalid(detail)
             return None
-        return self._table(raw)
+        return self._remove_table(raw) if raw.remove else self._table(raw)
 
-    def _table(self, raw: _TableFile) -> Table | None:
+    def _remove_table(self, raw: TableFile) -> str | None:
+        if raw.table not in self.base:
+            known = ", ".join(self.base) or "none"
+            what = f"there is no table {raw.table!r} to remove; there are {known}"
+            self._mistake(("table",), what)
+        if raw.model_fields_set - {"table", "remove"}:
+            self._mistake((), "a table with remove: true has only table and remove")
+        return raw.table
+
+    def _table(self, raw: TableFile) -> Table | None:
         base = self.base.get(raw.table)
-        if base is None and not raw.events:
-            self._mistake(
-                (), "events is missing: list the event types that the table is for (events: [page])"
-            )
-        if base is not None and raw.events:
-            self._mistake(
-                ("events",), f"the table {raw.table} has its events already; leave events out"
-            )
+        given = raw.model_fields_set
+        self._check_table(raw, base)
+        rows, removed = self._rows(raw, base)
+        when = self._when(raw.when, ("when",)) if "when" in given else None
+        if self.mistakes:
+            return None
+        places = {key: (self.file, self.document.line((key,))) for key in given}
+        places |= {f"-{key}": (self.file, line) for key, line in removed.items()}
+        changes: dict[str, Any] = {
+            "rows": tuple(extend_rows(base.rows if base else (), rows, removed)),
+            "removed": tuple(dict.fromkeys((*(base.removed if base else ()), *removed))),
+            "places": {**(base.places if base else {}), **places},
+            "file": self.file,
+        }
+        for key in ("doc", "extends", "operation", "otherwise", "drop"):
+            if key in given:
+                changes[key] = getattr(raw, key)
+        for key in ("events", "also"):
+            if key in given:
+                changes[key] = tuple(getattr(raw, key))
+        if when:
+            changes["when"] = when
+        if base:
+            return base.model_copy(update=changes)
+        return Table(**{"name": raw.table, "events": (), **changes})
+
+    def _check_table(self, raw: TableFile, base: Table | None) -> None:
+        given = raw.model_fields_set
         if not raw.table.strip():
             self._mistake(("table",), "table is blank: give the table a name")
-        if base is None and not raw.doc:
-            self._mistake((), "doc is missing: say in a sentence what the table is for")
-        events = base.events if base else tuple(raw.events)
-        rows = {row.key: row for row in base.rows} if base else {}
+        if base is not None:
+            for key in ("events", "extends", "operation"):
+                if key in given:
+                    what = f"the table {raw.table} has its {key} already; leave {key} out"
+                    self._mistake((key,), what)
+            if not given - {"table"}:
+                self._mistake((), "nothing is changed: give rows, or another key of the table")
+        else:
+            if "events" not in given and not raw.extends:
+                what = "list the event types that the table is for (events: [page])"
+                self._mistake((), f"events is missing: {what}")
+            if not raw.doc:
+                self._mistake((), "doc is missing: say in a sentence what the table is for")
+            if "rows" not in given and not raw.extends and not raw.drop:
+                self._mistake((), "rows is missing")
+        if raw.operation is not None and raw.operation not in OPERATIONS:
+            known = ", ".join(OPERATIONS)
+            what = f"there is no operation {raw.operation!r}; there are {known}"
+            self._mistake(("operation",), what)
+        if raw.drop and (raw.operation or raw.rows or raw.also or raw.otherwise):
+            what = (
+                "a table with drop: true sends nothing: leave rows, operation, also, otherwise out"
+            )
+            self._mistake(("drop",), what)
+
+    def _rows(self, raw: TableFile, base: Table | None) -> tuple[list[Row], dict[str, int]]:
+        """The rows that the file states, and the keys that it removes with their lines."""
+        rows: list[Row] = []
+        removed: dict[str, int] = {}
         seen: set[str] = set()
+        held = [row.key for row in base.rows] if base else []
+        # What an extended table holds shows only when all files are read.
+        extends = raw.extends or (base and base.extends)
         for index, raw_row in enumerate(raw.rows):
             at: Location = ("rows", index)
             try:
@@ -129,44 +253,26 @@ class _Reader:
             if key in seen:
                 self._mistake((*at, "key"), "two rows have this key; merge them into one")
             seen.add(key)
-            if raw_row.remove:
-                self._remove(raw_row, key, at, rows)
-                continue
-            row = self._row(raw_row, key, at, events)
-            if row is None:
-                continue
-            if row.key == SPREAD and row.key not in rows:
-                rows = {row.key: row, **rows}
+            if not raw_row.remove:
+                if row := self._row(raw_row, key, at, raw.table):
+                    rows.append(row)
+            elif raw_row.model_fields_set - {"key", "remove"}:
+                self._mistake(at, "a row with remove: true has only key and remove")
+            elif key not in held and not extends:
+                self._mistake((*at, "key"), no_row_to_remove(held))
             else:
-                rows[row.key] = row
-        self._check_order(rows, raw)
-        if self.mistakes:
-            return None
-        doc = raw.doc or (base.doc if base else "")
-        return Table(
-            name=raw.table, doc=doc, events=events, rows=tuple(rows.values()), file=self.file
-        )
+                removed[key] = self.document.line((*at, "key"))
+        return rows, removed
 
-    def _remove(self, raw: _RowFile, key: str, at: Location, rows: dict[str, Row]) -> None:
-        if key not in rows:
-            known = ", ".join(rows) or "none"
-            self._mistake((*at, "key"), f"there is no such row to remove; there are {known}")
-        elif raw.model_fields_set - {"key", "remove"}:
-            self._mistake(at, "a row with remove: true has only key and remove")
-        else:
-            del rows[key]
-
-    def _row(self, raw: _RowFile, key: str, at: Location, events: Iterable[str]) -> Row | None:
+    def _row(self, raw: RowFile, key: str, at: Location, table: str) -> Row | None:
         before = len(self.mistakes)
-        self._check_key(key, at, events)
+        self._check_key(key, at)
         has_value = "value" in raw.model_fields_set
-        if has_value == (raw.from_ is not None):
-            self._mistake(at, "a row has exactly one of from (an input) and value (a constant)")
+        if has_value + (raw.from_ is not None) + (raw.expr is not None) != 1:
+            what = "a row has exactly one of from (an input), value (a constant) and expr (CEL)"
+            self._mistake(at, what)
         if has_value and raw.apply:
             self._mistake((*at, "apply"), "apply goes with from; write the value as it shall be")
-        if has_value and not set(events) & {"identify"} and not _fits_event(key, raw.value):
-            what = f"{key} is {_EVENT_TYPES[key]} in Customer.io's events, got {raw.value!r:.60}"
-            self._mistake((*at, "value"), what)
         if problem := _unfit(raw.value):
             self._mistake((*at, "value"), f"value: {problem}")
         if not raw.doc:
@@ -174,9 +280,13 @@ class _Reader:
         self._check_transforms(raw.apply, (*at, "apply"))
         if raw.except_ and not is_spread(key):
             self._mistake((*at, "except"), "except goes with the key * alone")
-        if is_spread(key) and "object" not in raw.apply:
+        if is_spread(key) and not {"object", "text_values"} & {*raw.apply}:
             self._mistake(at, "a row with the key * needs apply: [object]")
         inputs = self._inputs(raw, at)
+        if raw.expr is not None:
+            self._expression(raw.expr, (*at, "expr"))
+            inputs = (Input(expr=raw.expr, apply=tuple(raw.apply)),)
+        when = self._when(raw.when, (*at, "when")) if "when" in raw.model_fields_set else None
         if len(self.mistakes) > before:
             return None
         return Row(
@@ -186,22 +296,69 @@ class _Reader:
             inputs=inputs,
             value=raw.value,
             except_=tuple(raw.except_),
+            when=when,
+            home=table,
             origin=self.file,
+            line=self.document.line((*at, "key")),
         )
 
-    def _inputs(self, raw: _RowFile, at: Location) -> tuple[Input, ...]:
+    def _inputs(self, raw: RowFile, at: Location) -> tuple[Input, ...]:
         if raw.from_ == []:
             self._mistake((*at, "from"), "from is empty: name an input, such as properties.total")
         inputs: list[Input] = []
         for index, source in enumerate(raw.from_ or ()):
             where = (*at, "from", index)
-            try:
-                split_path(source.path)
-            except ValueError as error:
-                self._mistake(where, str(error))
+            constant = "value" in source.model_fields_set
+            if constant == bool(source.path):
+                self._mistake(where, "an entry of from has exactly one of path and value")
+            elif constant:
+                if index == 0 or index < len(raw.from_ or ()) - 1:
+                    self._mistake(where, "a constant comes last, after at least one path")
+                if problem := _unfit(source.value):
+                    self._mistake(where, f"value: {problem}")
+            else:
+                try:
+                    split_path(source.path)
+                except ValueError as error:
+                    self._mistake(where, str(error))
             self._check_transforms(source.apply, where)
-            inputs.append(Input(path=source.path, apply=(*source.apply, *raw.apply)))
+            # A constant is written as it shall be.
+            apply = tuple(source.apply) if constant else (*source.apply, *raw.apply)
+            inputs.append(Input(path=source.path, value=source.value, apply=apply))
         return tuple(inputs)
+
+    def _when(self, raw: Any, at: Location) -> When | None:
+        """A condition, in either of its forms."""
+        if isinstance(raw, str):
+            kind = self._expression(raw, at)
+            if kind is not None and kind not in ("BOOL", "DYN"):
+                what = f"when: expected an expression that is true or false, got {kind.lower()}"
+                self._mistake(at, what)
+            return When(expr=raw)
+        if not raw or not isinstance(raw, dict):
+            what = "when: expected paths with their values (event: [Order Completed]) or CEL text"
+            self._mistake(at, what)
+            return None
+        values: list[tuple[str, tuple[_Scalar, ...]]] = []
+        for path, allowed in raw.items():
+            choices = allowed if isinstance(allowed, list) else [allowed]
+            try:
+                split_path(path)
+            except ValueError as error:
+                self._mistake(at, f"when: {error}")
+            if not choices or any(isinstance(choice, (list, dict)) for choice in choices):
+                self._mistake(at, f"when: expected a value or a list of values for {path}")
+            else:
+                values.append((path, tuple(choices)))
+        return When(values=tuple(values))
+
+    def _expression(self, source: str, at: Location) -> str | None:
+        """The type that an expression gives; None where it can't be used."""
+        try:
+            return Expression(source).type
+        except ExpressionError as error:
+            self._mistake(at, f"{at[-1]}: {error}")
+            return None
 
     def _check_transforms(self, names: Iterable[str], at: Location) -> None:
         for name in names:
@@ -209,50 +366,25 @@ class _Reader:
                 known = ", ".join(TRANSFORMS)
                 self._mistake(at, f"there is no transform {name!r}; there are {known}")
 
-    def _check_key(self, key: str, at: Location, events: Iterable[str]) -> None:
-        first, *_ = keys = split_path(key)
+    def _check_key(self, key: str, at: Location) -> None:
         if "\0" in key:
             self._mistake((*at, "key"), "holds a null byte (U+0000): remove it")
-        elif SPREAD in keys[:-1]:
+        elif SPREAD in split_path(key)[:-1]:
             self._mistake(
                 (*at, "key"), "* stands for every key of an object: nothing goes below it"
             )
-        elif set(events) - {"identify"} and key == SPREAD:
-            self._mistake((*at, "key"), "of an event only the data is open: use data.*")
-        elif set(events) - {"identify"} and first not in EVENT_KEYS:
-            allowed = ", ".join(sorted(EVENT_KEYS - {SPREAD}))
-            self._mistake(
-                (*at, "key"),
-                f"Customer.io's events have no key {first!r}: put it below data "
-                f"(data.{first}), or use one of {allowed}",
-            )
-
-    def _check_order(self, rows: dict[str, Row], raw: _TableFile) -> None:
-        keys = list(rows)
-        for index, key in enumerate(keys):
-            for later in keys[index + 1 :]:
-                if key.startswith(f"{later}."):
-                    at = next(
-                        (
-                            ("rows", i)
-                            for i, row in enumerate(raw.rows)
-                            if join_path(split_path(row.key)) in (key, later)
-                        ),
-                        (),
-                    )
-                    self._mistake(at, f"the row {later} would overwrite {key}: put it before")
 
     def _invalid(self, detail: ErrorDetails) -> None:
         location: Location = detail["loc"]
         name = next((str(part) for part in reversed(location) if isinstance(part, str)), "table")
-        model: type[BaseModel] = _TableFile if len(location) == 1 else _RowFile
+        model: type[BaseModel] = TableFile if len(location) == 1 else RowFile
         if len(location) > 3:
-            model = _InputFile
+            model = InputFile
         known = ", ".join(field.alias or key for key, field in model.model_fields.items())
         if detail["type"] == "extra_forbidden":
             self._mistake(location, f"unknown key {name!r}; there are {known}")
         elif detail["type"] == "model_type":
-            what = "a path or an object" if model is _InputFile else "an object"
+            what = "a path or an object" if model is InputFile else "an object"
             got = f"{detail['input']!r:.60}"
             self._mistake(location, f"{name}: expected {what} with the keys {known}, got {got}")
         elif detail["type"] == "missing":
@@ -273,26 +405,9 @@ class _Reader:
             self.mistakes.append(mistake)
 
 
-_EVENT_TYPES: Final = {
-    "name": "text",
-    "id": "text",
-    "person": "text",
-    "anonymous_id": "text",
-    "timestamp": "whole Unix seconds",
-    "data": "an object",
-    "type": "event, page or screen",
-}
-
-
-def _fits_event(key: str, value: Any) -> bool:
-    """Whether a constant has the type that an event's key has."""
-    if key == "type":
-        return value in ("event", "page", "screen")
-    if key == "timestamp":
-        return type(value) is int
-    if key == "data":
-        return isinstance(value, dict)
-    return key not in _EVENT_TYPES or (isinstance(value, str) and bool(value.strip()))
+def no_row_to_remove(held: Iterable[str]) -> str:
+    """What is wrong with removing a row that is not there."""
+    return f"there is no such row to remove; there are {', '.join(held) or 'none'}"
 
 
 def _unfit(value: Any, depth: int = 0) -> str | None:

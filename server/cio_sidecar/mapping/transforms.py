@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import orjson
+
 
 class NoValue:
     """Stands for the absence of a value. With ``why`` set, the caller is warned."""
@@ -37,6 +39,9 @@ _JSON_TYPES: Final = {
     list: "a list",
     dict: "an object",
 }
+_APPLE: Final = frozenset(
+    {"ios", "ipados", "iphone", "iphoneos", "ipad", "ipod", "watchos", "tvos", "visionos"}
+)
 _MOST_DIGITS: Final = 100
 """More than any moment has; int() itself refuses more than 4,300."""
 _EXACT_INTEGERS: Final = 2.0**53
@@ -165,12 +170,51 @@ def _in_calendar(seconds: float) -> Any:
     return int(seconds)
 
 
+def text_or_number(value: Any) -> Any:
+    """Text, trimmed, or a whole number. Null and blank text are absent."""
+    if value.__class__ is int:
+        return value
+    if value.__class__ is float and value.is_integer() and abs(value) <= _EXACT_INTEGERS:
+        return int(value)
+    if value.__class__ is str or value is None:
+        return text(value)
+    return NoValue(f"expected text or a whole number, got {json_type(value)}; ignored")
+
+
+def text_values(value: Any) -> Any:
+    """An object whose values are text: anything but text becomes its compact JSON; nulls are left
+    out. Null is absent.
+    """
+    if value.__class__ is not dict:
+        return object_(value)
+    return {
+        key: item if item.__class__ is str else orjson.dumps(item).decode()
+        for key, item in value.items()
+        if item is not None
+    }
+
+
+def device_platform(value: Any) -> Any:
+    """``ios`` for the systems of Apple's families, ``android`` for Android; anything else is
+    absent, since Customer.io knows no other platform.
+    """
+    if value.__class__ is not str:
+        return ABSENT
+    name = value.strip().lower().replace(" ", "")
+    if name in _APPLE:
+        return "ios"
+    return "android" if name == "android" else ABSENT
+
+
 TRANSFORMS: Final[dict[str, Transform]] = {
+    "device_platform": device_platform,
     "email_address": email_address,
     "email_sha256": email_sha256,
     "identifier": identifier,
     "object": object_,
     "text": text,
+    "text_or_number": text_or_number,
+    "text_values": text_values,
     "unix_seconds": unix_seconds,
 }
 """Every transform by the name that tables use."""

@@ -23,7 +23,7 @@ _TEXT_FIELDS: Final = (
     ("anonymous_id", "anonymousId"),
 )
 _CALL_FIELDS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "identify": (),
+    "identify": (("group_id", "groupId"),),
     "track": (("event", "event"),),
     "page": (("name", "name"), ("category", "category")),
     "screen": (("name", "name"), ("category", "category")),

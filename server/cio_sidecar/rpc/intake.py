@@ -40,6 +40,8 @@ class IntakeCounters:
 
     by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     warned: int = 0
+    dropped: int = 0
+    """Accepted, and not sent, because a table says so."""
 
 
 class Intake:
@@ -55,6 +57,7 @@ class Intake:
     ) -> None:
         """``clock`` gives Unix seconds; ``new_message_id`` a fresh ULID."""
         self.renderer = renderer
+        """Maps every event from now on; may be replaced between events."""
         self.counters = IntakeCounters()
         self._queue = queue
         self._clock = clock
@@ -68,6 +71,8 @@ class Intake:
         accepted.
         """
         received_at = iso_time(self._clock())
+        # The events of one call are all mapped by one version of the tables.
+        render = self.renderer.render
         receipts: list[Receipt] = []
         entries: list[Entry] = []
         stored: list[Receipt] = []
@@ -76,7 +81,7 @@ class Intake:
                 receipts.append(_refusal(event))
                 continue
             filled_in = complete(event, received_at, self.new_message_id)
-            rendered = self.renderer.render(event)
+            rendered = render(event)
             if isinstance(rendered, Refused):
                 if filled_in:
                     rendered = Refused("", rendered.violations)
@@ -86,6 +91,9 @@ class Intake:
                 rendered.message_id, Status.ACCEPTED, filled_in, warnings=rendered.warnings
             )
             receipts.append(receipt)
+            if not rendered.operations:
+                self.counters.dropped += 1
+                continue
             stored.append(receipt)
             entries.append(
                 Entry(

@@ -1,9 +1,11 @@
-"""MappingService: ListTables, GetTable and Render."""
+"""MappingService: ListTables, GetTable, Render and CheckOverlay."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
 import grpc
+import orjson
 from cio.sidecar.v1 import mapping_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -11,8 +13,9 @@ from google.protobuf.message import Message
 from cio_sidecar.customerio import track_v1, track_v2
 from cio_sidecar.customerio.operation import V1_ONLY
 from cio_sidecar.customerio.request import Request
-from cio_sidecar.mapping.errors import Violation
-from cio_sidecar.mapping.table import Level, Table
+from cio_sidecar.mapping.errors import TableError, Violation
+from cio_sidecar.mapping.profiles import load_profile
+from cio_sidecar.mapping.table import Input, Level, Table, When
 from cio_sidecar.renderer import Refused, Rendered
 from cio_sidecar.rpc.decode import InvalidRequest, decode
 from cio_sidecar.rpc.event_message import to_event
@@ -44,6 +47,7 @@ class MappingService:
             "ListTables": (self.list_tables, mapping_pb2.ListTablesResponse),
             "GetTable": (self.get_table, mapping_pb2.GetTableResponse),
             "Render": (self.render, mapping_pb2.RenderResponse),
+            "CheckOverlay": (self.check_overlay, mapping_pb2.CheckOverlayResponse),
         }
         return grpc.method_handlers_generic_handler(
             SERVICE,
@@ -66,6 +70,7 @@ class MappingService:
                     doc=table.doc,
                     applies_to=table.events,
                     row_count=len(table.rows),
+                    operation=table.operation or "",
                 )
                 for _, table in sorted(tables.tables.items())
             ],
@@ -99,7 +104,8 @@ class MappingService:
         if violations:
             await abort_invalid(context, "EVENT_REFUSED", violations)
         complete(event, iso_time(self._clock()), self._intake.new_message_id)
-        rendered = self._intake.renderer.render(event)
+        renderer = self._intake.renderer
+        rendered = renderer.render(event)
         if isinstance(rendered, Refused):
             await abort_invalid(context, "EVENT_REFUSED", rendered.violations)
         return mapping_pb2.RenderResponse(
@@ -110,7 +116,43 @@ class MappingService:
                 for shown in requests(rendered, v1=request.api == mapping_pb2.API_V1)
             ],
             warnings=warning_messages(rendered.warnings),
+            explanations=[
+                mapping_pb2.Explanation(
+                    operation=each.operation,
+                    key=each.key,
+                    row=each.row.name,
+                    origin=each.row.origin,
+                    field=each.field,
+                )
+                for each in renderer.explain(event)
+            ],
         )
+
+    async def check_overlay(
+        self, data: bytes, context: Context
+    ) -> mapping_pb2.CheckOverlayResponse:
+        """Check tables against the profile in force."""
+        try:
+            request = decode(mapping_pb2.CheckOverlayRequest, data)
+        except InvalidRequest as error:
+            await abort_invalid(context, "INVALID_REQUEST", error.violations)
+        tables = self._intake.renderer.tables
+        files = [(file.name, file.text) for file in request.files]
+        try:
+            await asyncio.to_thread(load_profile, tables.profile, files, tables.options)
+        except TableError as error:
+            return mapping_pb2.CheckOverlayResponse(
+                mistakes=[
+                    mapping_pb2.TableMistake(
+                        file=mistake.file,
+                        line=mistake.line,
+                        row=mistake.row or "",
+                        problem=mistake.problem,
+                    )
+                    for mistake in error.mistakes
+                ]
+            )
+        return mapping_pb2.CheckOverlayResponse()
 
 
 def requests(rendered: Rendered, *, v1: bool) -> list[Request]:
@@ -124,19 +166,46 @@ def requests(rendered: Rendered, *, v1: bool) -> list[Request]:
 
 
 def _table(table: Table) -> mapping_pb2.Table:
-    message = mapping_pb2.Table(name=table.name, doc=table.doc, applies_to=table.events)
+    message = mapping_pb2.Table(
+        name=table.name,
+        doc=table.doc,
+        applies_to=table.events,
+        operation=table.operation or "",
+        when=_when(table.when),
+        otherwise=table.otherwise or "",
+        also=table.also,
+        drop=table.drop,
+        extends=table.extends or "",
+    )
     for row in table.rows:
         shown = message.rows.add(
             key=row.key,
             level=_LEVELS[row.level],
             doc=row.doc,
             origin=row.origin,
-            inputs=[
-                mapping_pb2.Input(path=source.path, transforms=source.apply)
-                for source in row.inputs
-            ],
+            table=row.home,
+            when=_when(row.when),
+            inputs=[_input(source) for source in row.inputs],
         )
         shown.__getattribute__("except").extend(row.except_)
         if not row.inputs:
             json_format.ParseDict(row.value, shown.value)
+    return message
+
+
+def _input(source: Input) -> mapping_pb2.Input:
+    message = mapping_pb2.Input(path=source.path, expr=source.expr, transforms=source.apply)
+    if not (source.path or source.expr):
+        json_format.ParseDict(source.value, message.value)
+    return message
+
+
+def _when(when: When | None) -> mapping_pb2.When | None:
+    if when is None:
+        return None
+    message = mapping_pb2.When(expr=when.expr)
+    for path, values in when.values:
+        shown = message.values.add(path=path)
+        for value in values:
+            json_format.Parse(orjson.dumps(value), shown.values.add())
     return message

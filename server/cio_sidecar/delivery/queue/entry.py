@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from cio_sidecar.customerio.operation import Operation
 
 _HEAD: Final = Struct(">BIH")
-"""Before each operation: its marks, and the lengths in bytes of its item and anonymous id."""
+"""Before each operation: its marks, and the lengths in bytes of its item and what is beside it."""
 
 
 class QueueError(Exception):
@@ -77,10 +77,9 @@ def pack(operations: Iterable[Operation]) -> bytes:
     """Operations as one blob; their items stay readable bytes within it."""
     parts: list[bytes] = []
     for operation in operations:
-        anonymous_id = operation.anonymous_id.encode() if operation.anonymous_id else b""
-        parts.append(_HEAD.pack(operation.marks, len(operation.item), len(anonymous_id)))
+        parts.append(_HEAD.pack(operation.marks, len(operation.item), len(operation.beside)))
         parts.append(operation.item)
-        parts.append(anonymous_id)
+        parts.append(operation.beside)
     return b"".join(parts)
 
 
@@ -91,13 +90,12 @@ def unpack(lane: str, blob: bytes) -> tuple[Operation, ...]:
     while at < len(blob):
         if at + _HEAD.size > len(blob):
             raise ValueError("a stored operation is cut short")
-        marks, item_length, id_length = _HEAD.unpack_from(blob, at)
+        marks, item_length, beside_length = _HEAD.unpack_from(blob, at)
         at += _HEAD.size
         middle = at + item_length
-        end = middle + id_length
+        end = middle + beside_length
         if end > len(blob):
             raise ValueError("a stored operation is cut short")
-        anonymous_id = blob[middle:end].decode() if id_length else None
-        operations.append(Operation(lane, blob[at:middle], marks, anonymous_id))
+        operations.append(Operation(lane, blob[at:middle], marks, blob[middle:end]))
         at = end
     return tuple(operations)

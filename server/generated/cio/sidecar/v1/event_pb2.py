@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63io/sidecar/v1/event.proto\x12\x0e\x63io.sidecar.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x98\x03\n\x05\x45vent\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x11\n\ttimestamp\x18\x02 \x01(\t\x12\x1a\n\x12original_timestamp\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x05 \x01(\t\x12\'\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\x12,\n\x08identify\x18\n \x01(\x0b\x32\x18.cio.sidecar.v1.IdentifyH\x00\x12&\n\x05track\x18\x0b \x01(\x0b\x32\x15.cio.sidecar.v1.TrackH\x00\x12$\n\x04page\x18\x0c \x01(\x0b\x32\x14.cio.sidecar.v1.PageH\x00\x12(\n\x06screen\x18\r \x01(\x0b\x32\x16.cio.sidecar.v1.ScreenH\x00\x12&\n\x05group\x18\x0e \x01(\x0b\x32\x15.cio.sidecar.v1.GroupH\x00\x12&\n\x05\x61lias\x18\x0f \x01(\x0b\x32\x15.cio.sidecar.v1.AliasH\x00\x42\x06\n\x04\x63\x61ll\"L\n\x06Object\x12)\n\x06struct\x18\x01 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x0e\n\x04json\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05value\"2\n\x08Identify\x12&\n\x06traits\x18\x01 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\"B\n\x05Track\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12*\n\nproperties\x18\x02 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\"R\n\x04Page\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12*\n\nproperties\x18\x03 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\"T\n\x06Screen\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12*\n\nproperties\x18\x03 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\"A\n\x05Group\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12&\n\x06traits\x18\x02 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\"\x1c\n\x05\x41lias\x12\x13\n\x0bprevious_id\x18\x01 \x01(\tB,\n\x0e\x63io.sidecar.v1P\x01Z\x18\x63io/sidecar/v1;sidecarv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63io/sidecar/v1/event.proto\x12\x0e\x63io.sidecar.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x98\x03\n\x05\x45vent\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x11\n\ttimestamp\x18\x02 \x01(\t\x12\x1a\n\x12original_timestamp\x18\x03 \x01(\t\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x05 \x01(\t\x12\'\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\x12,\n\x08identify\x18\n \x01(\x0b\x32\x18.cio.sidecar.v1.IdentifyH\x00\x12&\n\x05track\x18\x0b \x01(\x0b\x32\x15.cio.sidecar.v1.TrackH\x00\x12$\n\x04page\x18\x0c \x01(\x0b\x32\x14.cio.sidecar.v1.PageH\x00\x12(\n\x06screen\x18\r \x01(\x0b\x32\x16.cio.sidecar.v1.ScreenH\x00\x12&\n\x05group\x18\x0e \x01(\x0b\x32\x15.cio.sidecar.v1.GroupH\x00\x12&\n\x05\x61lias\x18\x0f \x01(\x0b\x32\x15.cio.sidecar.v1.AliasH\x00\x42\x06\n\x04\x63\x61ll\"L\n\x06Object\x12)\n\x06struct\x18\x01 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x0e\n\x04json\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05value\"D\n\x08Identify\x12&\n\x06traits\x18\x01 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\x12\x10\n\x08group_id\x18\x02 \x01(\t\"B\n\x05Track\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12*\n\nproperties\x18\x02 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\"R\n\x04Page\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12*\n\nproperties\x18\x03 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\"T\n\x06Screen\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12*\n\nproperties\x18\x03 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\"A\n\x05Group\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12&\n\x06traits\x18\x02 \x01(\x0b\x32\x16.cio.sidecar.v1.Object\"\x1c\n\x05\x41lias\x12\x13\n\x0bprevious_id\x18\x01 \x01(\tB,\n\x0e\x63io.sidecar.v1P\x01Z\x18\x63io/sidecar/v1;sidecarv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,15 +38,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OBJECT']._serialized_start=487
   _globals['_OBJECT']._serialized_end=563
   _globals['_IDENTIFY']._serialized_start=565
-  _globals['_IDENTIFY']._serialized_end=615
-  _globals['_TRACK']._serialized_start=617
-  _globals['_TRACK']._serialized_end=683
-  _globals['_PAGE']._serialized_start=685
-  _globals['_PAGE']._serialized_end=767
-  _globals['_SCREEN']._serialized_start=769
-  _globals['_SCREEN']._serialized_end=853
-  _globals['_GROUP']._serialized_start=855
-  _globals['_GROUP']._serialized_end=920
-  _globals['_ALIAS']._serialized_start=922
-  _globals['_ALIAS']._serialized_end=950
+  _globals['_IDENTIFY']._serialized_end=633
+  _globals['_TRACK']._serialized_start=635
+  _globals['_TRACK']._serialized_end=701
+  _globals['_PAGE']._serialized_start=703
+  _globals['_PAGE']._serialized_end=785
+  _globals['_SCREEN']._serialized_start=787
+  _globals['_SCREEN']._serialized_end=871
+  _globals['_GROUP']._serialized_start=873
+  _globals['_GROUP']._serialized_end=938
+  _globals['_ALIAS']._serialized_start=940
+  _globals['_ALIAS']._serialized_end=968
 # @@protoc_insertion_point(module_scope)

@@ -43,10 +43,12 @@ class Object(_message.Message):
     def __init__(self, struct: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., json: _Optional[bytes] = ...) -> None: ...
 
 class Identify(_message.Message):
-    __slots__ = ("traits",)
+    __slots__ = ("traits", "group_id")
     TRAITS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     traits: Object
-    def __init__(self, traits: _Optional[_Union[Object, _Mapping]] = ...) -> None: ...
+    group_id: str
+    def __init__(self, traits: _Optional[_Union[Object, _Mapping]] = ..., group_id: _Optional[str] = ...) -> None: ...
 
 class Track(_message.Message):
     __slots__ = ("event", "properties")

@@ -27,7 +27,7 @@ from cio.sidecar.v1 import ingest_pb2 as cio_dot_sidecar_dot_v1_dot_ingest__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63io/sidecar/v1/mapping.proto\x12\x0e\x63io.sidecar.v1\x1a\x1a\x63io/sidecar/v1/event.proto\x1a\x1b\x63io/sidecar/v1/ingest.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x13\n\x11ListTablesRequest\"S\n\x12ListTablesResponse\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12,\n\x06tables\x18\x02 \x03(\x0b\x32\x1c.cio.sidecar.v1.TableSummary\"P\n\x0cTableSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x12\n\napplies_to\x18\x03 \x03(\t\x12\x11\n\trow_count\x18\x04 \x01(\r\"\x1f\n\x0fGetTableRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x10GetTableResponse\x12$\n\x05table\x18\x01 \x01(\x0b\x32\x15.cio.sidecar.v1.Table\"Y\n\x05Table\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x12\n\napplies_to\x18\x03 \x03(\t\x12!\n\x04rows\x18\x04 \x03(\x0b\x32\x13.cio.sidecar.v1.Row\"\xb6\x01\n\x03Row\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05level\x18\x02 \x01(\x0e\x32\x18.cio.sidecar.v1.RowLevel\x12%\n\x06inputs\x18\x03 \x03(\x0b\x32\x15.cio.sidecar.v1.Input\x12%\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0b\n\x03\x64oc\x18\x05 \x01(\t\x12\x0e\n\x06\x65xcept\x18\x06 \x03(\t\x12\x0e\n\x06origin\x18\x07 \x01(\t\")\n\x05Input\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\ntransforms\x18\x02 \x03(\t\"W\n\rRenderRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.cio.sidecar.v1.Event\x12 \n\x03\x61pi\x18\x02 \x01(\x0e\x32\x13.cio.sidecar.v1.Api\"o\n\x0eRenderResponse\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.cio.sidecar.v1.HttpRequest\x12.\n\x08warnings\x18\x02 \x03(\x0b\x32\x1c.cio.sidecar.v1.FieldWarning\"9\n\x0bHttpRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t*w\n\x08RowLevel\x12\x19\n\x15ROW_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n\x12ROW_LEVEL_REQUIRED\x10\x01\x12 \n\x1cROW_LEVEL_HIGHLY_RECOMMENDED\x10\x02\x12\x16\n\x12ROW_LEVEL_OPTIONAL\x10\x03*2\n\x03\x41pi\x12\x13\n\x0f\x41PI_UNSPECIFIED\x10\x00\x12\n\n\x06\x41PI_V1\x10\x01\x12\n\n\x06\x41PI_V2\x10\x02\x32\xfd\x01\n\x0eMappingService\x12S\n\nListTables\x12!.cio.sidecar.v1.ListTablesRequest\x1a\".cio.sidecar.v1.ListTablesResponse\x12M\n\x08GetTable\x12\x1f.cio.sidecar.v1.GetTableRequest\x1a .cio.sidecar.v1.GetTableResponse\x12G\n\x06Render\x12\x1d.cio.sidecar.v1.RenderRequest\x1a\x1e.cio.sidecar.v1.RenderResponseB,\n\x0e\x63io.sidecar.v1P\x01Z\x18\x63io/sidecar/v1;sidecarv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63io/sidecar/v1/mapping.proto\x12\x0e\x63io.sidecar.v1\x1a\x1a\x63io/sidecar/v1/event.proto\x1a\x1b\x63io/sidecar/v1/ingest.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x13\n\x11ListTablesRequest\"S\n\x12ListTablesResponse\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12,\n\x06tables\x18\x02 \x03(\x0b\x32\x1c.cio.sidecar.v1.TableSummary\"c\n\x0cTableSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x12\n\napplies_to\x18\x03 \x03(\t\x12\x11\n\trow_count\x18\x04 \x01(\r\x12\x11\n\toperation\x18\x05 \x01(\t\"\x1f\n\x0fGetTableRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x10GetTableResponse\x12$\n\x05table\x18\x01 \x01(\x0b\x32\x15.cio.sidecar.v1.Table\"\xd0\x01\n\x05Table\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x12\n\napplies_to\x18\x03 \x03(\t\x12!\n\x04rows\x18\x04 \x03(\x0b\x32\x13.cio.sidecar.v1.Row\x12\x11\n\toperation\x18\x05 \x01(\t\x12\"\n\x04when\x18\x06 \x01(\x0b\x32\x14.cio.sidecar.v1.When\x12\x11\n\totherwise\x18\x07 \x01(\t\x12\x0c\n\x04\x61lso\x18\x08 \x03(\t\x12\x0c\n\x04\x64rop\x18\t \x01(\x08\x12\x0f\n\x07\x65xtends\x18\n \x01(\t\"@\n\x04When\x12\x0c\n\x04\x65xpr\x18\x01 \x01(\t\x12*\n\x06values\x18\x02 \x03(\x0b\x32\x1a.cio.sidecar.v1.PathValues\"B\n\nPathValues\x12\x0c\n\x04path\x18\x01 \x01(\t\x12&\n\x06values\x18\x02 \x03(\x0b\x32\x16.google.protobuf.Value\"\xe9\x01\n\x03Row\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\'\n\x05level\x18\x02 \x01(\x0e\x32\x18.cio.sidecar.v1.RowLevel\x12%\n\x06inputs\x18\x03 \x03(\x0b\x32\x15.cio.sidecar.v1.Input\x12%\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0b\n\x03\x64oc\x18\x05 \x01(\t\x12\x0e\n\x06\x65xcept\x18\x06 \x03(\t\x12\x0e\n\x06origin\x18\x07 \x01(\t\x12\"\n\x04when\x18\x08 \x01(\x0b\x32\x14.cio.sidecar.v1.When\x12\r\n\x05table\x18\t \x01(\t\"^\n\x05Input\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\ntransforms\x18\x02 \x03(\t\x12\x0c\n\x04\x65xpr\x18\x03 \x01(\t\x12%\n\x05value\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\"W\n\rRenderRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.cio.sidecar.v1.Event\x12 \n\x03\x61pi\x18\x02 \x01(\x0e\x32\x13.cio.sidecar.v1.Api\"\xa2\x01\n\x0eRenderResponse\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.cio.sidecar.v1.HttpRequest\x12.\n\x08warnings\x18\x02 \x03(\x0b\x32\x1c.cio.sidecar.v1.FieldWarning\x12\x31\n\x0c\x65xplanations\x18\x03 \x03(\x0b\x32\x1b.cio.sidecar.v1.Explanation\"Y\n\x0b\x45xplanation\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0b\n\x03row\x18\x03 \x01(\t\x12\x0e\n\x06origin\x18\x04 \x01(\t\x12\r\n\x05\x66ield\x18\x05 \x01(\t\"9\n\x0bHttpRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\"?\n\x13\x43heckOverlayRequest\x12(\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x19.cio.sidecar.v1.TableFile\"\'\n\tTableFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"F\n\x14\x43heckOverlayResponse\x12.\n\x08mistakes\x18\x01 \x03(\x0b\x32\x1c.cio.sidecar.v1.TableMistake\"H\n\x0cTableMistake\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\r\x12\x0b\n\x03row\x18\x03 \x01(\t\x12\x0f\n\x07problem\x18\x04 \x01(\t*w\n\x08RowLevel\x12\x19\n\x15ROW_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n\x12ROW_LEVEL_REQUIRED\x10\x01\x12 \n\x1cROW_LEVEL_HIGHLY_RECOMMENDED\x10\x02\x12\x16\n\x12ROW_LEVEL_OPTIONAL\x10\x03*2\n\x03\x41pi\x12\x13\n\x0f\x41PI_UNSPECIFIED\x10\x00\x12\n\n\x06\x41PI_V1\x10\x01\x12\n\n\x06\x41PI_V2\x10\x02\x32\xd8\x02\n\x0eMappingService\x12S\n\nListTables\x12!.cio.sidecar.v1.ListTablesRequest\x1a\".cio.sidecar.v1.ListTablesResponse\x12M\n\x08GetTable\x12\x1f.cio.sidecar.v1.GetTableRequest\x1a .cio.sidecar.v1.GetTableResponse\x12G\n\x06Render\x12\x1d.cio.sidecar.v1.RenderRequest\x1a\x1e.cio.sidecar.v1.RenderResponse\x12Y\n\x0c\x43heckOverlay\x12#.cio.sidecar.v1.CheckOverlayRequest\x1a$.cio.sidecar.v1.CheckOverlayResponseB,\n\x0e\x63io.sidecar.v1P\x01Z\x18\x63io/sidecar/v1;sidecarv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,32 +35,46 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cio.sidecar.v1.mapping_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016cio.sidecar.v1P\001Z\030cio/sidecar/v1;sidecarv1'
-  _globals['_ROWLEVEL']._serialized_start=994
-  _globals['_ROWLEVEL']._serialized_end=1113
-  _globals['_API']._serialized_start=1115
-  _globals['_API']._serialized_end=1165
+  _globals['_ROWLEVEL']._serialized_start=1766
+  _globals['_ROWLEVEL']._serialized_end=1885
+  _globals['_API']._serialized_start=1887
+  _globals['_API']._serialized_end=1937
   _globals['_LISTTABLESREQUEST']._serialized_start=135
   _globals['_LISTTABLESREQUEST']._serialized_end=154
   _globals['_LISTTABLESRESPONSE']._serialized_start=156
   _globals['_LISTTABLESRESPONSE']._serialized_end=239
   _globals['_TABLESUMMARY']._serialized_start=241
-  _globals['_TABLESUMMARY']._serialized_end=321
-  _globals['_GETTABLEREQUEST']._serialized_start=323
-  _globals['_GETTABLEREQUEST']._serialized_end=354
-  _globals['_GETTABLERESPONSE']._serialized_start=356
-  _globals['_GETTABLERESPONSE']._serialized_end=412
-  _globals['_TABLE']._serialized_start=414
-  _globals['_TABLE']._serialized_end=503
-  _globals['_ROW']._serialized_start=506
-  _globals['_ROW']._serialized_end=688
-  _globals['_INPUT']._serialized_start=690
-  _globals['_INPUT']._serialized_end=731
-  _globals['_RENDERREQUEST']._serialized_start=733
-  _globals['_RENDERREQUEST']._serialized_end=820
-  _globals['_RENDERRESPONSE']._serialized_start=822
-  _globals['_RENDERRESPONSE']._serialized_end=933
-  _globals['_HTTPREQUEST']._serialized_start=935
-  _globals['_HTTPREQUEST']._serialized_end=992
-  _globals['_MAPPINGSERVICE']._serialized_start=1168
-  _globals['_MAPPINGSERVICE']._serialized_end=1421
+  _globals['_TABLESUMMARY']._serialized_end=340
+  _globals['_GETTABLEREQUEST']._serialized_start=342
+  _globals['_GETTABLEREQUEST']._serialized_end=373
+  _globals['_GETTABLERESPONSE']._serialized_start=375
+  _globals['_GETTABLERESPONSE']._serialized_end=431
+  _globals['_TABLE']._serialized_start=434
+  _globals['_TABLE']._serialized_end=642
+  _globals['_WHEN']._serialized_start=644
+  _globals['_WHEN']._serialized_end=708
+  _globals['_PATHVALUES']._serialized_start=710
+  _globals['_PATHVALUES']._serialized_end=776
+  _globals['_ROW']._serialized_start=779
+  _globals['_ROW']._serialized_end=1012
+  _globals['_INPUT']._serialized_start=1014
+  _globals['_INPUT']._serialized_end=1108
+  _globals['_RENDERREQUEST']._serialized_start=1110
+  _globals['_RENDERREQUEST']._serialized_end=1197
+  _globals['_RENDERRESPONSE']._serialized_start=1200
+  _globals['_RENDERRESPONSE']._serialized_end=1362
+  _globals['_EXPLANATION']._serialized_start=1364
+  _globals['_EXPLANATION']._serialized_end=1453
+  _globals['_HTTPREQUEST']._serialized_start=1455
+  _globals['_HTTPREQUEST']._serialized_end=1512
+  _globals['_CHECKOVERLAYREQUEST']._serialized_start=1514
+  _globals['_CHECKOVERLAYREQUEST']._serialized_end=1577
+  _globals['_TABLEFILE']._serialized_start=1579
+  _globals['_TABLEFILE']._serialized_end=1618
+  _globals['_CHECKOVERLAYRESPONSE']._serialized_start=1620
+  _globals['_CHECKOVERLAYRESPONSE']._serialized_end=1690
+  _globals['_TABLEMISTAKE']._serialized_start=1692
+  _globals['_TABLEMISTAKE']._serialized_end=1764
+  _globals['_MAPPINGSERVICE']._serialized_start=1940
+  _globals['_MAPPINGSERVICE']._serialized_end=2284
 # @@protoc_insertion_point(module_scope)

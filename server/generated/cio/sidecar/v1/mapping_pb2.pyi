@@ -43,16 +43,18 @@ class ListTablesResponse(_message.Message):
     def __init__(self, profile: _Optional[str] = ..., tables: _Optional[_Iterable[_Union[TableSummary, _Mapping]]] = ...) -> None: ...
 
 class TableSummary(_message.Message):
-    __slots__ = ("name", "doc", "applies_to", "row_count")
+    __slots__ = ("name", "doc", "applies_to", "row_count", "operation")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DOC_FIELD_NUMBER: _ClassVar[int]
     APPLIES_TO_FIELD_NUMBER: _ClassVar[int]
     ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
     name: str
     doc: str
     applies_to: _containers.RepeatedScalarFieldContainer[str]
     row_count: int
-    def __init__(self, name: _Optional[str] = ..., doc: _Optional[str] = ..., applies_to: _Optional[_Iterable[str]] = ..., row_count: _Optional[int] = ...) -> None: ...
+    operation: str
+    def __init__(self, name: _Optional[str] = ..., doc: _Optional[str] = ..., applies_to: _Optional[_Iterable[str]] = ..., row_count: _Optional[int] = ..., operation: _Optional[str] = ...) -> None: ...
 
 class GetTableRequest(_message.Message):
     __slots__ = ("name",)
@@ -67,19 +69,47 @@ class GetTableResponse(_message.Message):
     def __init__(self, table: _Optional[_Union[Table, _Mapping]] = ...) -> None: ...
 
 class Table(_message.Message):
-    __slots__ = ("name", "doc", "applies_to", "rows")
+    __slots__ = ("name", "doc", "applies_to", "rows", "operation", "when", "otherwise", "also", "drop", "extends")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DOC_FIELD_NUMBER: _ClassVar[int]
     APPLIES_TO_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    OTHERWISE_FIELD_NUMBER: _ClassVar[int]
+    ALSO_FIELD_NUMBER: _ClassVar[int]
+    DROP_FIELD_NUMBER: _ClassVar[int]
+    EXTENDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     doc: str
     applies_to: _containers.RepeatedScalarFieldContainer[str]
     rows: _containers.RepeatedCompositeFieldContainer[Row]
-    def __init__(self, name: _Optional[str] = ..., doc: _Optional[str] = ..., applies_to: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ...) -> None: ...
+    operation: str
+    when: When
+    otherwise: str
+    also: _containers.RepeatedScalarFieldContainer[str]
+    drop: bool
+    extends: str
+    def __init__(self, name: _Optional[str] = ..., doc: _Optional[str] = ..., applies_to: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ..., operation: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., otherwise: _Optional[str] = ..., also: _Optional[_Iterable[str]] = ..., drop: _Optional[bool] = ..., extends: _Optional[str] = ...) -> None: ...
+
+class When(_message.Message):
+    __slots__ = ("expr", "values")
+    EXPR_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    expr: str
+    values: _containers.RepeatedCompositeFieldContainer[PathValues]
+    def __init__(self, expr: _Optional[str] = ..., values: _Optional[_Iterable[_Union[PathValues, _Mapping]]] = ...) -> None: ...
+
+class PathValues(_message.Message):
+    __slots__ = ("path", "values")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    values: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]
+    def __init__(self, path: _Optional[str] = ..., values: _Optional[_Iterable[_Union[_struct_pb2.Value, _Mapping]]] = ...) -> None: ...
 
 class Row(_message.Message):
-    __slots__ = ("key", "level", "inputs", "value", "doc", "origin")
+    __slots__ = ("key", "level", "inputs", "value", "doc", "origin", "when", "table")
     KEY_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -87,21 +117,29 @@ class Row(_message.Message):
     DOC_FIELD_NUMBER: _ClassVar[int]
     EXCEPT_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
     key: str
     level: RowLevel
     inputs: _containers.RepeatedCompositeFieldContainer[Input]
     value: _struct_pb2.Value
     doc: str
     origin: str
-    def __init__(self, key: _Optional[str] = ..., level: _Optional[_Union[RowLevel, str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., doc: _Optional[str] = ..., origin: _Optional[str] = ..., **kwargs) -> None: ...
+    when: When
+    table: str
+    def __init__(self, key: _Optional[str] = ..., level: _Optional[_Union[RowLevel, str]] = ..., inputs: _Optional[_Iterable[_Union[Input, _Mapping]]] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., doc: _Optional[str] = ..., origin: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., table: _Optional[str] = ..., **kwargs) -> None: ...
 
 class Input(_message.Message):
-    __slots__ = ("path", "transforms")
+    __slots__ = ("path", "transforms", "expr", "value")
     PATH_FIELD_NUMBER: _ClassVar[int]
     TRANSFORMS_FIELD_NUMBER: _ClassVar[int]
+    EXPR_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
     path: str
     transforms: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, path: _Optional[str] = ..., transforms: _Optional[_Iterable[str]] = ...) -> None: ...
+    expr: str
+    value: _struct_pb2.Value
+    def __init__(self, path: _Optional[str] = ..., transforms: _Optional[_Iterable[str]] = ..., expr: _Optional[str] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class RenderRequest(_message.Message):
     __slots__ = ("event", "api")
@@ -112,12 +150,28 @@ class RenderRequest(_message.Message):
     def __init__(self, event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., api: _Optional[_Union[Api, str]] = ...) -> None: ...
 
 class RenderResponse(_message.Message):
-    __slots__ = ("requests", "warnings")
+    __slots__ = ("requests", "warnings", "explanations")
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
     requests: _containers.RepeatedCompositeFieldContainer[HttpRequest]
     warnings: _containers.RepeatedCompositeFieldContainer[_ingest_pb2.FieldWarning]
-    def __init__(self, requests: _Optional[_Iterable[_Union[HttpRequest, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[_ingest_pb2.FieldWarning, _Mapping]]] = ...) -> None: ...
+    explanations: _containers.RepeatedCompositeFieldContainer[Explanation]
+    def __init__(self, requests: _Optional[_Iterable[_Union[HttpRequest, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[_ingest_pb2.FieldWarning, _Mapping]]] = ..., explanations: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("operation", "key", "row", "origin", "field")
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    operation: str
+    key: str
+    row: str
+    origin: str
+    field: str
+    def __init__(self, operation: _Optional[str] = ..., key: _Optional[str] = ..., row: _Optional[str] = ..., origin: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
 
 class HttpRequest(_message.Message):
     __slots__ = ("method", "path", "body")
@@ -128,3 +182,35 @@ class HttpRequest(_message.Message):
     path: str
     body: str
     def __init__(self, method: _Optional[str] = ..., path: _Optional[str] = ..., body: _Optional[str] = ...) -> None: ...
+
+class CheckOverlayRequest(_message.Message):
+    __slots__ = ("files",)
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    files: _containers.RepeatedCompositeFieldContainer[TableFile]
+    def __init__(self, files: _Optional[_Iterable[_Union[TableFile, _Mapping]]] = ...) -> None: ...
+
+class TableFile(_message.Message):
+    __slots__ = ("name", "text")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    text: str
+    def __init__(self, name: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class CheckOverlayResponse(_message.Message):
+    __slots__ = ("mistakes",)
+    MISTAKES_FIELD_NUMBER: _ClassVar[int]
+    mistakes: _containers.RepeatedCompositeFieldContainer[TableMistake]
+    def __init__(self, mistakes: _Optional[_Iterable[_Union[TableMistake, _Mapping]]] = ...) -> None: ...
+
+class TableMistake(_message.Message):
+    __slots__ = ("file", "line", "row", "problem")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    line: int
+    row: str
+    problem: str
+    def __init__(self, file: _Optional[str] = ..., line: _Optional[int] = ..., row: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...

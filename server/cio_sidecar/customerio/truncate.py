@@ -1,0 +1,67 @@
+"""Cuts what is over a limit, for those who would rather lose a part than the whole."""
+
+from typing import Any
+
+import orjson
+
+from cio_sidecar.customerio.limits import (
+    ATTRIBUTE_NAME_BYTES,
+    ATTRIBUTE_VALUE_BYTES,
+    ATTRIBUTES,
+    EVENT_DATA_BYTES,
+    Problem,
+)
+
+
+def cut_attributes(attributes: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Attributes within the limits, and what was changed.
+
+    Text is cut on a character boundary. An object or list that is too large, an attribute with too
+    long a name, and those beyond the most there may be are left out.
+    """
+    kept: dict[str, Any] = {}
+    changes: list[Problem] = []
+    for name, value in attributes.items():
+        size = _size(value)
+        if len(name.encode()) > ATTRIBUTE_NAME_BYTES:
+            what = f"left out: its name is over {ATTRIBUTE_NAME_BYTES} bytes"
+        elif size > ATTRIBUTE_VALUE_BYTES and not isinstance(value, str):
+            what = f"left out: {size:,} bytes, the limit is {ATTRIBUTE_VALUE_BYTES:,}"
+        elif len(kept) == ATTRIBUTES:
+            what = f"left out: there are more than {ATTRIBUTES} attributes"
+        else:
+            if size > ATTRIBUTE_VALUE_BYTES:
+                kept[name] = value.encode()[:ATTRIBUTE_VALUE_BYTES].decode(errors="ignore")
+                cut = f"cut to {len(kept[name].encode()):,} bytes of {size:,}"
+                changes.append(Problem(name, "TOO_LARGE", cut))
+            else:
+                kept[name] = value
+            continue
+        changes.append(Problem(name, "TOO_LARGE", what))
+    return kept, changes
+
+
+def cut_data(data: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """An event's data within its limit, and what was changed: the largest values are left out until
+    the rest fits, of equal ones the later.
+    """
+    total = len(orjson.dumps(data))
+    if total <= EVENT_DATA_BYTES:
+        return data, []
+    sizes = {key: len(orjson.dumps({key: value})) - 1 for key, value in data.items()}
+    left_out: dict[str, Problem] = {}
+    for key in sorted(reversed(data), key=sizes.__getitem__, reverse=True):  # noqa: C414 (ties)
+        if total <= EVENT_DATA_BYTES:
+            break
+        total -= sizes[key]
+        what = f"left out: {sizes[key]:,} bytes of data over the limit of {EVENT_DATA_BYTES:,}"
+        left_out[key] = Problem(f"data.{key}", "TOO_LARGE", what)
+    kept = {key: value for key, value in data.items() if key not in left_out}
+    return kept, [left_out[key] for key in data if key in left_out]
+
+
+def _size(value: Any) -> int:
+    """Bytes of a value as the limit counts them; 0 where it has no limit."""
+    if isinstance(value, str):
+        return len(value.encode())
+    return len(orjson.dumps(value)) if isinstance(value, (dict, list)) else 0

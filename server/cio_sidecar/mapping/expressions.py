@@ -1,0 +1,218 @@
+"""CEL expressions over ``event``: checked when they are compiled, bounded when they run. PURE.
+
+CEL has no loops but its macros over lists and objects, and the runtime bounds their iterations. It
+does not bound what they allocate: Expression does, by what an event's size allows.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, Final
+
+import orjson
+from cel_expr_python import cel
+
+from cio_sidecar.mapping.event import Event
+from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, NoValue
+
+MAX_CHARACTERS: Final = 4_000
+"""How long an expression may be."""
+_MOST_COST: Final = 128 * 1024 * 1024
+"""Bytes that an expression may allocate for one event, as estimated before it runs."""
+_MOST_ITERATIONS: Final = 10_000
+"""The runtime's own bound for all macros of an expression together."""
+_MOST_NODES: Final = 10_000
+_MOST_TEXT: Final = 256 * 1024
+"""What a result may hold: values, and characters."""
+
+_MACRO: Final = re.compile(r"\.\s*(?:map|filter|exists|exists_one|all)\s*\(")
+_LITERAL: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'")
+_PATH: Final = re.compile(r"\bevent((?:\.[A-Za-z_]\w*)+)(?!\w*\s*\()")
+_WHY: Final = "\x1f"
+_ERROR: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_NO_KEY: Final = re.compile(r'Key not found in map : "(.*)"')
+_STATUS: Final = re.compile(r"^[A-Z_]+: ")
+_NO_JSON: Final = ("BYTES", "TIMESTAMP", "DURATION", "TYPE")
+
+TYPES: Final = {
+    "person": ("STRING",),
+    "id": ("STRING",),
+    "text": ("STRING",),
+    "seconds": ("INT", "UINT"),
+    "scalar": ("STRING", "INT", "UINT"),
+    "object": ("MAP",),
+    "texts": ("MAP",),
+    "attributes": ("MAP",),
+}
+"""What CEL types fit an operation's key of a type."""
+
+
+class ExpressionError(Exception):
+    """The expression can't be used; ``str()`` says where in it, and why."""
+
+
+class Expression:
+    """A compiled expression."""
+
+    def __init__(self, source: str) -> None:
+        """Compile and type-check. Raises ExpressionError."""
+        if len(source) > MAX_CHARACTERS:
+            raise ExpressionError(
+                f"{len(source):,} characters, the limit is {MAX_CHARACTERS:,}: "
+                "split it into rows, or prepare the value in your service"
+            )
+        try:
+            self._compiled = _environment().compile(source)
+            # Some limits hold only when the expression is planned, which its first run does.
+            self._compiled.eval(data={"event": {}})
+        except RuntimeError as error:
+            raise ExpressionError(_explain(str(error))) from None
+        self.type: str = self._compiled.return_type().name().partition("<")[0]
+        """CEL's name of the type of the result: STRING, MAP, … or DYN, where only a run tells."""
+        if self.type in _NO_JSON:
+            raise ExpressionError(
+                f"gives a {self.type.lower()}, which JSON has no place for: "
+                "make it text with string(), or a number with int()"
+            )
+        bare = _LITERAL.sub('""', source)
+        self._additions = bare.count("+")
+        self._macros = len(_MACRO.findall(bare))
+        self._length = len(source)
+        paths = [match[1:] for match in _PATH.findall(bare)]
+        self.paths: tuple[str, ...] = tuple(dict.fromkeys(paths))
+        """The paths of the event that the expression speaks of."""
+
+    def __call__(self, event: Event) -> Any:
+        """The value for an event; NoValue, with the reason, where it has none."""
+        if (self._additions or self._macros) and (cost := self._cost(event)) > _MOST_COST:
+            return NoValue(f"the event is too large for this expression ({cost:,} bytes at worst)")
+        try:
+            value = self._compiled.eval(data={"event": event})
+            kind = value.type().name().partition("<")[0]
+            if kind == "ERROR":
+                return self._no_value(str(value.plain_value()))
+            if kind in _NO_JSON:
+                return NoValue(f"gives a {kind.lower()}, which JSON has no place for")
+            if kind in ("LIST", "MAP"):
+                return _Budget().plain(value)
+            return value.plain_value()
+        except _TooMuch as error:
+            return NoValue(str(error))
+        except RuntimeError as error:
+            return self._no_value(str(error))
+
+    def _no_value(self, error: str) -> NoValue:
+        _, found, why = error.partition(_WHY)
+        if found:
+            return NoValue(why) if why else ABSENT
+        if missing := _NO_KEY.search(error):
+            return NoValue(
+                f"there is no {missing[1]!r} for the expression; use has(…) if it may miss"
+            )
+        if "budget exceeded" in error.lower():
+            return NoValue(f"the expression takes more than {_MOST_ITERATIONS:,} steps")
+        return NoValue(f"the expression has no value: {_STATUS.sub('', error)[:200]}")
+
+    def _cost(self, event: Event) -> int:
+        """What it may allocate at worst, in bytes: each addition copies, each iteration again."""
+        try:
+            encoded = orjson.dumps(event)
+        except TypeError:
+            return _MOST_COST + 1
+        size = len(encoded) + self._length
+        iterations = 1
+        if self._macros:
+            # No list or object has more members than there are commas, and one.
+            members = encoded.count(b",") + self._length + 1
+            iterations = min(_MOST_ITERATIONS, members**self._macros)
+        return int(iterations * (1 + self._additions) ** 2 * size)
+
+
+class _TooMuch(Exception):  # noqa: N818 (named for the condition)
+    """A result is larger than one may be."""
+
+
+class _Budget:
+    """Turns a result into JSON values, up to a size."""
+
+    def __init__(self) -> None:
+        self._nodes = _MOST_NODES
+        self._text = _MOST_TEXT
+
+    def plain(self, value: Any) -> Any:
+        """Raises _TooMuch."""
+        self._nodes -= 1
+        if self._nodes < 0:
+            raise _TooMuch(f"the expression gives more than {_MOST_NODES:,} values")
+        kind = value.type().name().partition("<")[0]
+        if kind == "LIST":
+            return [self.plain(item) for item in value.value()]
+        if kind == "MAP":
+            return {self._key(key): self.plain(item) for key, item in value.value().items()}
+        if kind in _NO_JSON:
+            raise _TooMuch(f"the expression gives a {kind.lower()}, which JSON has no place for")
+        plain = value.plain_value()
+        if kind == "ERROR":
+            raise _TooMuch(f"the expression has no value: {_STATUS.sub('', str(plain))[:200]}")
+        self._spend(plain)
+        return plain
+
+    def _key(self, key: Any) -> str:
+        if not isinstance(key, str):
+            raise _TooMuch("the expression gives an object with a key that is not text")
+        self._spend(key)
+        return key
+
+    def _spend(self, value: Any) -> None:
+        if isinstance(value, str):
+            self._text -= len(value)
+            if self._text < 0:
+                raise _TooMuch(f"the expression gives more than {_MOST_TEXT:,} characters")
+
+
+@cache
+def _environment() -> Any:
+    kinds = {
+        "string": cel.Type.STRING,
+        "int": cel.Type.INT,
+        "uint": cel.Type.UINT,
+        "double": cel.Type.DOUBLE,
+        "bool": cel.Type.BOOL,
+        "null": cel.Type.NULL,
+        "list": cel.Type.List(cel.Type.DYN),
+        "map": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+    }
+    functions = [
+        cel.FunctionDecl(
+            name,
+            [
+                cel.Overload(f"{name}_{kind}", cel.Type.DYN, [type_], False, _function(transform))
+                for kind, type_ in kinds.items()
+            ],
+        )
+        for name, transform in TRANSFORMS.items()
+    ]
+    return cel.NewEnv(
+        variables={"event": cel.Type.Map(cel.Type.STRING, cel.Type.DYN)}, functions=functions
+    )
+
+
+def _function(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A transform as a function of CEL: no value is an error, as a missing key is."""
+
+    def call(value: Any) -> Any:
+        result = transform(value)
+        if isinstance(result, NoValue):
+            raise ValueError(_WHY + (result.why or ""))  # noqa: TRY004 (becomes CEL's error)
+        return result
+
+    return call
+
+
+def _explain(error: str) -> str:
+    """What the runtime says of an expression, in our own form: the first mistakes, with column."""
+    found: Iterable[tuple[str, str, str]] = _ERROR.findall(error)
+    told = [
+        f"at character {column}: {what}" if int(column) > 0 else what for _, column, what in found
+    ]
+    return "; ".join(dict.fromkeys(told)) or _STATUS.sub("", error).rpartition(" [")[0] or error

@@ -1,0 +1,138 @@
+"""Plans: which table an event goes to, what it becomes there, and what comes after."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cio_sidecar.mapping.compiler import (
+    Compiled,
+    Output,
+    compile_attempt,
+    compile_choice,
+    compile_rows,
+)
+from cio_sidecar.mapping.errors import FieldWarning
+from cio_sidecar.mapping.event import EVENT_TYPES, Event
+from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping.table import Input, Row, Table, split_path
+from cio_sidecar.operations import OPERATIONS
+
+
+@dataclass(slots=True, eq=False)
+class Plan:
+    """What one table makes of an event of one type."""
+
+    table: Table
+    event_type: str
+    rows: tuple[Row, ...]
+    """Every row in force: the table's own, then those that are shared, in order of output."""
+    map: Compiled
+    """Gives the operation's keys; the violations of required rows stand under MISSING."""
+    attempt: Callable[[Event, list[FieldWarning]], Output | None]
+    """The same, or None where a required row has no value."""
+    otherwise: "Plan | None" = None
+    also: tuple["Plan", ...] = ()
+
+    def inputs(self, key: str) -> tuple[Input, ...]:
+        """Where the value of an output key comes from; empty if no row sets it."""
+        return next((row.inputs for row in self.rows if row.key == key), ())
+
+
+Choice = Callable[[Event], Plan | None]
+"""Finds the plan of an event; None where no table is for it."""
+
+
+def fitting(rows: Iterable[Row], operation: str | None) -> list[Row]:
+    """Those rows of an extended or a shared table whose keys an operation has."""
+    spec = OPERATIONS[operation] if operation else None
+    return [
+        row
+        for row in rows
+        if spec is None or spec.open or split_path(row.key)[0] in spec.keys
+    ]
+
+
+@dataclass
+class PlanBuilder:
+    """Makes plans out of resolved tables: those whose rows are complete."""
+
+    tables: Mapping[str, Table]
+    first: Iterable[str]
+    """Names of tables in the order in which their conditions are tried."""
+    options: Options
+    _plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
+
+    def choices(self) -> dict[str, Choice]:
+        """A choice for each event type that has a table."""
+        found: dict[str, Choice] = {}
+        for event_type in EVENT_TYPES:
+            mine = self._mains(event_type)
+            if mine:
+                found[event_type] = compile_choice(
+                    event_type, [(table.when, self.plan(table, event_type)) for table in mine]
+                )
+        return found
+
+    def rows(self, table: Table, event_type: str) -> tuple[Row, ...]:
+        """A table's rows for an event type, with the shared ones that fit its operation."""
+        if table.operation is None:
+            return ()
+        shared = [
+            row
+            for other in self.tables.values()
+            if other.operation is None and event_type in other.events
+            for row in other.rows
+        ]
+        held = {row.key for row in table.rows}
+        return (
+            *table.rows,
+            *(row for row in fitting(shared, table.operation) if row.key not in held),
+        )
+
+    def plan(self, table: Table, event_type: str) -> Plan:
+        """The plan of a table for an event type."""
+        plan = self._plans.get((table.name, event_type))
+        if plan is None:
+            rows = self.rows(table, event_type)
+            plan = Plan(
+                table,
+                event_type,
+                rows,
+                compile_rows(table.name, rows, self.options),
+                compile_attempt(table.name, rows, self.options),
+            )
+            self._plans[table.name, event_type] = plan
+            if table.otherwise:
+                plan.otherwise = self.plan(self.tables[table.otherwise], event_type)
+            plan.also = tuple(self.plan(self.tables[name], event_type) for name in table.also)
+        return plan
+
+    def plans(self) -> tuple[Plan, ...]:
+        """Every plan that was made."""
+        return tuple(self._plans.values())
+
+    def tables_in_use(self) -> Iterator[tuple[Table, tuple[Row, ...], list[str]]]:
+        """Each table that an event can come to, with its rows and the event types."""
+        used: dict[str, list[str]] = {}
+        for event_type in EVENT_TYPES:
+            pending = self._mains(event_type)
+            while pending:
+                table = pending.pop()
+                types = used.setdefault(table.name, [])
+                if event_type in types:
+                    continue
+                types.append(event_type)
+                names = (*table.also, *((table.otherwise,) if table.otherwise else ()))
+                pending += [self.tables[name] for name in names]
+        for name, types in used.items():
+            table = self.tables[name]
+            yield table, self.rows(table, types[0]), types
+
+    def _mains(self, event_type: str) -> list[Table]:
+        """The tables that events of a type may go to, in order; the one for all others is last."""
+        mine = [
+            self.tables[name]
+            for name in self.first
+            if event_type in self.tables[name].events
+            and (self.tables[name].operation or self.tables[name].drop)
+        ]
+        return sorted(mine, key=lambda table: table.when is None)
