@@ -24,7 +24,7 @@ from cio_sidecar.mapping.profiles import TableSet
 from cio_sidecar.operations import OPERATIONS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rendered:
     """An event that can be delivered."""
 
@@ -88,8 +88,11 @@ class Renderer:
         warnings: list[FieldWarning] = []
         operations: tuple[Operation, ...] = ()
         try:
-            for step, output in self._steps(plan, event, warnings):
-                operations += self._encode(step, event, output, warnings)
+            if plan.straight:
+                operations = self._encode(plan, event, plan.map(event, warnings), warnings)
+            else:
+                for step, output in self._steps(plan, event, warnings):
+                    operations += self._encode(step, event, output, warnings)
         except _NotRendered as error:
             return _refused(event, error.violations)
         if len(warnings) > 1:
@@ -122,7 +125,8 @@ class Renderer:
             output = plan.map(event, warnings)
         steps = [(plan, output)]
         for other in plan.also:
-            if not other.table.drop and (more := other.attempt(event, warnings)) is not None:
+            more = other.attempt(event, warnings)
+            if more is not None:
                 steps.append((other, more))
         return steps
 
@@ -130,7 +134,7 @@ class Renderer:
         self, plan: Plan, event: Event, output: dict[str, Any], warnings: list[FieldWarning]
     ) -> tuple[Operation, ...]:
         """Encode what a plan made of an event. Raises _NotRendered."""
-        violations: list[Violation] = output.pop(MISSING, [])
+        violations: list[Violation] = output.pop(MISSING, None) or []
         name = plan.table.operation
         if violations and name == "identify":
             raise _NotRendered(violations)

@@ -134,8 +134,9 @@ def test_diff_and_show_tell_what_a_new_table_is_for(tmp_path: Path) -> None:
         "- user_deleted",
     ]
     shown = tables("show", "order_completed", "--overlay", str(tmp_path)).output
-    assert "  data (optional) from properties | object  [documented/default.yaml, table default]" in (
-        shown.splitlines()
+    assert (
+        "  data (optional) from properties | object  [documented/default.yaml, table default]"
+        in (shown.splitlines())
     )
 
 

@@ -157,13 +157,17 @@ def test_v1_is_made_exactly_from_the_stored_form(
 
 
 @pytest.mark.parametrize(
-    ("fields", "marks", "displaced"),
+    ("fields", "marks", "beside"),
     [
         ({"person": "u"}, 0, None),
         ({"person": "u", "data": {}}, 0, None),
         ({"person": "u", "anonymous_id": "a"}, ANONYMOUS_ID_ADDED | ATTRIBUTES_ADDED, None),
         ({"person": "u", "anonymous_id": "a", "data": {}}, ANONYMOUS_ID_ADDED, None),
-        ({"person": "u", "anonymous_id": "a", "data": {"anonymous_id": "b"}}, 0, "a"),
+        (
+            {"person": "u", "anonymous_id": "a", "data": {"anonymous_id": "b"}},
+            0,
+            {"anonymous_id": "a"},
+        ),
         ({"anonymous_id": "a"}, 0, None),
         ({"anonymous_id": "a", "data": {"anonymous_id": "b"}}, 0, None),
         ({"data": {"recipient": "r"}}, V1_ONLY, None),
@@ -176,15 +180,16 @@ def test_v1_is_made_exactly_from_the_stored_form(
         (
             {"person": "u", "anonymous_id": "a", "data": {"x": "y" * 40_000, "anonymous_id": 1}},
             V1_ONLY,
-            "a",
+            {"anonymous_id": "a"},
         ),
     ],
 )
 def test_the_marks_say_what_v1_needs_besides_the_item(
-    fields: dict[str, Any], marks: int, displaced: str | None
+    fields: dict[str, Any], marks: int, beside: dict[str, Any] | None
 ) -> None:
     operation = made(event({**FIELDS, **fields}))
-    assert (operation.marks, operation.anonymous_id) == (marks, displaced)
+    assert operation.marks == marks
+    assert operation.beside == (orjson.dumps(beside) if beside else b"")
     body = orjson.loads(track_v1.request(operation).body)
     assert body.get("anonymous_id") == fields.get("anonymous_id")
     assert body.get("data") == fields.get("data")

@@ -13,10 +13,11 @@ import pytest
 from cio_conformance.fake import FakeCustomerIO, Request, Response
 from cio_sidecar.customerio import track_v1, track_v2
 from cio_sidecar.customerio.limits import EVENT_DATA_BYTES, OPERATION_BYTES
-from cio_sidecar.customerio.operation import V1_ONLY, Operation
+from cio_sidecar.customerio.operation import EVENT_ACTIONS, V1_ONLY, Operation
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.event import MAX_DEPTH, unfit
 from cio_sidecar.mapping.profiles import PROFILES, load_profile
+from cio_sidecar.operations import OPERATIONS
 from cio_sidecar.renderer import Refused, Rendered, Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,8 +75,9 @@ def send(fake: FakeCustomerIO, operation: Operation, *, v1: bool) -> Response:
 def shown(fake: FakeCustomerIO) -> tuple[Any, ...]:
     """What a workspace holds, in the form in which both ways must agree.
 
-    The one permitted difference: the anonymous_id of a known person's event is a key of its own in
-    v1, and among the data in v2, where a property of that name goes before it.
+    The permitted differences: the anonymous_id of a known person's event is a key of its own in
+    v1, and among the data in v2, where a property of that name goes before it. Of a delivery v2
+    tells the metric and the device alone.
     """
     events = []
     for event in fake.events:
@@ -84,21 +86,34 @@ def shown(fake: FakeCustomerIO) -> tuple[Any, ...]:
             data.setdefault("anonymous_id", event["anonymous_id"])
         anonymous_id = None if event["person"] else event["anonymous_id"]
         events.append({**event, "data": data, "anonymous_id": anonymous_id})
-    return fake.people, events, fake.stats["ignored"]
+    deliveries = [(each["delivery_id"], each["metric"]) for each in fake.deliveries]
+    people, objects, devices = fake.people, fake.objects, fake.devices
+    return people, events, objects, devices, fake.suppressed, deliveries, fake.stats["ignored"]
 
 
 # Properties
 
 
+KNOWN = {
+    *(("person", action) for action in ("identify", "event", "page", "screen")),
+    *((spec.v2["type"], spec.v2["action"]) for spec in OPERATIONS.values() if spec.v2),
+}
+
+
+def is_for_v1(item: dict[str, Any]) -> bool:
+    """Whether it is a delivery's metric for which v2 has no place."""
+    of_push = item.get("name") in ("opened", "converted", "delivered")
+    return item["type"] == "delivery" and not (of_push and "device_token" in item["attributes"])
+
+
 def assert_within_limits(operation: Operation) -> None:
     item = orjson.loads(operation.item)
-    assert item["type"] == "person"
-    assert item["action"] in ("identify", "event", "page", "screen")
-    assert (len(operation.item) > OPERATION_BYTES or "identifiers" not in item) == bool(
-        operation.marks & V1_ONLY
-    )
+    assert (item["type"], item["action"]) in KNOWN
+    nobody = item["action"] in EVENT_ACTIONS and "identifiers" not in item
+    by_v1 = len(operation.item) > OPERATION_BYTES or nobody or is_for_v1(item)
+    assert by_v1 == bool(operation.marks & V1_ONLY)
     assert len(item.get("name", "x").encode()) <= 100
-    assert operation.lane[:2] in ("p:", "a:", "e:")
+    assert operation.lane[:2] in ("p:", "a:", "e:", "o:", "d:")
 
 
 @settings(max_examples=EXAMPLES)
@@ -405,6 +420,8 @@ def test_what_is_no_object_is_no_event(event: Any) -> None:
 
 # What Customer.io gives a meaning of its own
 
+OBJECT = {"object_type_id": "1", "object_id": "o"}
+
 
 @pytest.mark.parametrize(
     ("key", "good", "bad"),
@@ -418,7 +435,29 @@ def test_what_is_no_object_is_no_event(event: Any) -> None:
         ),
         ("_timestamp", [1696161600, 0, -1], [None, "1696161600", 1.5, True, 10**11, -(10**11)]),
         ("_update", [True, False], [None, 1, "true"]),
-        ("cio_relationships", [], [{}, None, [], "x"]),
+        (
+            "cio_relationships",
+            [
+                [],
+                [{"identifiers": OBJECT}],
+                [{"identifiers": {"cio_object_id": "o"}, "relationship_attributes": {"a": 1}}],
+                {"action": "add_relationships", "relationships": [{"identifiers": OBJECT}]},
+            ],
+            [
+                {},
+                None,
+                "x",
+                [{}],
+                [{"identifiers": {"object_id": "o"}}],
+                [{"identifiers": {**OBJECT, "object_type_id": "0"}}],
+                [{"identifiers": {**OBJECT, "object_id": ""}}],
+                [{"identifiers": OBJECT, "relationship_attributes": []}],
+                [{"identifiers": OBJECT, "else": 1}],
+                {"action": "identify", "relationships": []},
+                {"action": "add_relationships"},
+                {"action": "add_relationships", "relationships": [], "else": 1},
+            ],
+        ),
     ],
 )
 def test_reserved_attributes_of_a_wrong_type_are_left_out_with_a_warning(

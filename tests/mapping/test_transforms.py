@@ -12,12 +12,15 @@ from cio_sidecar.mapping.transforms import (
     ABSENT,
     TRANSFORMS,
     NoValue,
+    device_platform,
     email_address,
     email_sha256,
     identifier,
     json_type,
     object_,
     text,
+    text_or_number,
+    text_values,
     unix_seconds,
 )
 from hypothesis import example, given
@@ -42,11 +45,14 @@ def why(value: Any) -> str | None:
 
 def test_tables_know_the_transforms_by_these_names() -> None:
     assert {
+        "device_platform": device_platform,
         "email_address": email_address,
         "email_sha256": email_sha256,
         "identifier": identifier,
         "object": object_,
         "text": text,
+        "text_or_number": text_or_number,
+        "text_values": text_values,
         "unix_seconds": unix_seconds,
     } == TRANSFORMS
 
@@ -65,8 +71,12 @@ def test_a_transform_takes_any_json_value_and_warns_or_gives_json(name: str, val
         assert result is ABSENT or (result.why or "").endswith("; ignored")
     elif name == "object":
         assert result is value
+    elif name == "text_values":
+        assert result.keys() == {key for key, item in value.items() if item is not None}
+        assert all(type(item) is str for item in result.values())
     else:
-        assert result is None or type(result) is (int if name == "unix_seconds" else str)
+        kinds = {"unix_seconds": (int, type(None)), "text_or_number": (int, str)}
+        assert type(result) in kinds.get(name, (str, type(None)))
 
 
 # unix_seconds

@@ -44,6 +44,7 @@ class Reloader:
         """Ask for it whenever the overlay's folder changes, until cancelled."""
         folder = self._settings.overlay
         while folder is not None:
+            log.debug("watching %s", folder)
             try:
                 async for _ in awatch(folder, recursive=True):
                     self.request()

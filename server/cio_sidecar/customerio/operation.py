@@ -7,7 +7,7 @@ templates.py encodes all others from operations.yaml.
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -23,7 +23,6 @@ from cio_sidecar.customerio.limits import (
 )
 from cio_sidecar.customerio.reserved import (
     DELETE_RELATIONSHIPS,
-    RESERVED,
     relationships,
     unusable,
 )
@@ -44,8 +43,7 @@ _NO_DATA: Final = ANONYMOUS_ID_ADDED | ATTRIBUTES_ADDED
 _CIO_ID: Final = re.compile(r"cio_[A-Za-z0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One thing that Customer.io is asked to do."""
 
     lane: str
@@ -88,13 +86,12 @@ def identify(person: Any, attributes: dict[str, Any], *, truncate: bool = False)
     Relationships to be deleted (``cio_relationships``) are an operation of their own, since v2's
     identify only adds. ``truncate``: cut what is over a limit, instead of refusing it.
     """
-    changes: list[Problem] = []
+    changes = unusable(attributes)
     beside: dict[str, Any] = {}
     deleted: list[Any] | None = None
-    if not RESERVED.isdisjoint(attributes):
-        changes = unusable(attributes)
+    if changes or "_timestamp" in attributes or "cio_relationships" in attributes:
         left_out = {change.key for change in changes}
-        # A copy in any case: what is taken out below stays with the caller.
+        # A copy: what is taken out of it stays with the caller.
         attributes = {key: value for key, value in attributes.items() if key not in left_out}
         if "_timestamp" in attributes:
             beside["timestamp"] = attributes.pop("_timestamp")
@@ -197,6 +194,13 @@ def _wrong_types(fields: dict[str, Any]) -> list[Problem]:
     problems: list[Problem] = []
     for key, expected, word in _FIELD_TYPES:
         value = fields.get(key)
+        if value.__class__ is expected:
+            # First what nearly every event has.
+            if isinstance(value, str):
+                if value and not value.isspace():
+                    continue
+            elif expected is dict or value in SECONDS:
+                continue
         if value is None:
             if key in ("name", "id", "timestamp"):
                 what = f"Customer.io takes no event without a {key}"

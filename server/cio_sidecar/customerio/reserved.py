@@ -19,15 +19,6 @@ def relationships(value: Any) -> tuple[str, list[Any]]:
     return _ACTIONS[0], value
 
 
-def unusable(attributes: dict[str, Any]) -> list[Problem]:
-    """The reserved attributes whose values Customer.io would refuse, each with the reason."""
-    return [
-        Problem(name, "WRONG_TYPE", f"left out: expected {expected}, as Customer.io reserves it")
-        for name, (fits, expected) in _RESERVED.items()
-        if name in attributes and not fits(attributes[name])
-    ]
-
-
 def _is_identifier(value: Any) -> bool:
     return value is None or (value.__class__ is str and value != "")
 
@@ -80,5 +71,11 @@ _RESERVED: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     ),
 }
 
-RESERVED: Final = frozenset(_RESERVED)
-"""The names of these attributes."""
+
+def unusable(attributes: dict[str, Any]) -> list[Problem]:
+    """The reserved attributes whose values Customer.io would refuse, each with the reason."""
+    return [
+        Problem(name, "WRONG_TYPE", f"left out: expected {expected}, as Customer.io reserves it")
+        for name, (fits, expected) in _RESERVED.items()
+        if name in attributes and not fits(attributes[name])
+    ]

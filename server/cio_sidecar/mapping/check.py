@@ -39,6 +39,9 @@ def check_references(tables: Mapping[str, Table]) -> list[Mistake]:
                     known = ", ".join(tables)
                     what = f"{key}: there is no table {name!r}; there are {known}"
                     mistakes.append(_at(table, key, what))
+                elif key == "also" and tables[name].drop:
+                    what = f"also: the table {name} sends nothing (drop: true); leave it out"
+                    mistakes.append(_at(table, key, what))
     if mistakes:
         return mistakes
     for table in tables.values():

@@ -31,6 +31,8 @@ class Plan:
     """The same, or None where a required row has no value."""
     otherwise: "Plan | None" = None
     also: tuple["Plan", ...] = ()
+    straight: bool = True
+    """Whether its own operation is all that there is."""
 
     def inputs(self, key: str) -> tuple[Input, ...]:
         """Where the value of an output key comes from; empty if no row sets it."""
@@ -44,11 +46,7 @@ Choice = Callable[[Event], Plan | None]
 def fitting(rows: Iterable[Row], operation: str | None) -> list[Row]:
     """Those rows of an extended or a shared table whose keys an operation has."""
     spec = OPERATIONS[operation] if operation else None
-    return [
-        row
-        for row in rows
-        if spec is None or spec.open or split_path(row.key)[0] in spec.keys
-    ]
+    return [row for row in rows if spec is None or spec.open or split_path(row.key)[0] in spec.keys]
 
 
 @dataclass
@@ -104,6 +102,7 @@ class PlanBuilder:
             if table.otherwise:
                 plan.otherwise = self.plan(self.tables[table.otherwise], event_type)
             plan.also = tuple(self.plan(self.tables[name], event_type) for name in table.also)
+            plan.straight = not (plan.otherwise or plan.also or table.drop)
         return plan
 
     def plans(self) -> tuple[Plan, ...]:

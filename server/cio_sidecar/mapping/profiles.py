@@ -95,7 +95,6 @@ def _optional(options: Options) -> list[str]:
         name
         for name, on in (
             ("identify_timestamp", options.identify_timestamp),
-            ("hash_only", options.email == "hash_only"),
             ("keep_device_events", options.keep_device_events),
         )
         if on

@@ -1,0 +1,139 @@
+"""Tables are taken up without a restart: when asked, and when their folder changes."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
+from cio_conformance.fake import FakeCustomerIO
+from cio_sidecar.app.config import Settings
+
+from tests.app.command import Serving, serving
+from tests.app.test_sidecar import metrics
+from tests.rpc.harness import calling, track
+
+Until = Callable[..., Any]
+
+
+def overlay(folder: Path, version: int) -> None:
+    """A table that puts its version among the data."""
+    folder.mkdir(exist_ok=True)
+    text = f"table: default\nrows:\n  - {{key: data.version, value: {version}, doc: d}}\n"
+    (folder / "default.yaml").write_text(text)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    overlay(tmp_path / "overlay", 1)
+    return tmp_path / "overlay"
+
+
+async def versions(served: Serving, fake: FakeCustomerIO, until: Until, count: int) -> list[int]:
+    """Send an event, and tell by which versions all ``count`` of them were mapped."""
+    async with grpc.aio.insecure_channel(served.address) as channel:
+        event = event_pb2.Event(user_id="u1", track=event_pb2.Track(event="E"))
+        await ingest_pb2_grpc.IngestServiceStub(channel).Send(ingest_pb2.SendRequest(event=event))
+    await until(lambda: len(fake.events) == count, "delivery")
+    return [event["data"]["version"] for event in fake.events]
+
+
+async def test_sighup_takes_up_changed_tables(
+    env: dict[str, str], fake: FakeCustomerIO, folder: Path, until: Until
+) -> None:
+    async with serving(env | {"CIO_OVERLAY": str(folder)}) as served:
+        assert await versions(served, fake, until, 1) == [1]
+        overlay(folder, 2)
+        assert await versions(served, fake, until, 2) == [1, 1]
+        served.process.send_signal(signal.SIGHUP)
+        await served.logged("tables reloaded: profile standard")
+        assert await versions(served, fake, until, 3) == [1, 1, 2]
+
+
+async def test_bad_tables_leave_those_in_force_and_say_so(
+    env: dict[str, str], fake: FakeCustomerIO, folder: Path, until: Until
+) -> None:
+    async with serving(env | {"CIO_OVERLAY": str(folder)}) as served:
+        (folder / "default.yaml").write_text("table: default\nrows:\n  - {key: data.x, from: 5}\n")
+        served.process.send_signal(signal.SIGHUP)
+        await served.logged("NOT reloaded, those in force stay")
+        await served.logged(r"default\.yaml:3 \(row default\.data\.x\)")
+        assert await versions(served, fake, until, 1) == [1]
+        # Mended, they are taken up: a mistake ends nothing.
+        overlay(folder, 3)
+        served.process.send_signal(signal.SIGHUP)
+        await served.logged("tables reloaded")
+        assert await versions(served, fake, until, 2) == [1, 3]
+
+
+async def test_a_folder_that_is_gone_leaves_the_tables_in_force(
+    env: dict[str, str], fake: FakeCustomerIO, folder: Path, until: Until
+) -> None:
+    async with serving(env | {"CIO_OVERLAY": str(folder)}) as served:
+        (folder / "default.yaml").unlink()
+        folder.rmdir()
+        served.process.send_signal(signal.SIGHUP)
+        await served.logged("there is no folder")
+        assert await versions(served, fake, until, 1) == [1]
+
+
+async def test_a_watched_folder_is_taken_up_when_it_changes(
+    env: dict[str, str], fake: FakeCustomerIO, folder: Path, until: Until
+) -> None:
+    watching = {"CIO_OVERLAY": str(folder), "CIO_OVERLAY_WATCH": "true", "CIO_LOG_LEVEL": "debug"}
+    async with serving(env | watching) as served:
+        await served.logged("watching ")
+        overlay(folder, 2)
+        await served.logged("tables reloaded")
+        assert await versions(served, fake, until, 1) == [2]
+        overlay(folder / "elsewhere", 9)
+        replaced = folder / "default.yaml"
+        (folder / "next").write_text(replaced.read_text().replace("2", "4"))
+        (folder / "next").rename(replaced)
+        await until(
+            lambda: sum("tables reloaded" in line for line in served.log) >= 2, "the second reload"
+        )
+        # The rename may have been seen after the folder beside it.
+        await until(lambda: "4" in replaced.read_text(), "the new file")
+        served.process.send_signal(signal.SIGHUP)
+        reloads = sum("tables reloaded" in line for line in served.log)
+        await until(
+            lambda: sum("tables reloaded" in line for line in served.log) > reloads, "the third"
+        )
+        assert await versions(served, fake, until, 2) == [2, 4]
+
+
+async def test_reloads_are_counted(
+    make_settings: Callable[..., Settings], fake: FakeCustomerIO, folder: Path, until: Until
+) -> None:
+    settings = make_settings(overlay=folder, http_listen="127.0.0.1:0")
+    async with calling(settings, fake) as caller:
+        reloader = caller.sidecar.reloader
+        before = reloader.loaded_at
+        reloader.request()
+        await until(lambda: reloader.reloads["taken up"] == 1, "a reload")
+        (folder / "default.yaml").write_text("[")
+        reloader.request()
+        await until(lambda: reloader.reloads["refused"] == 1, "a refusal")
+        shown = await metrics(caller.sidecar)
+        assert shown["cio_tables_reloads_total{result=taken_up}"] == 1
+        assert shown["cio_tables_reloads_total{result=refused}"] == 1
+        assert shown["cio_tables_loaded_timestamp_seconds"] >= before
+
+
+async def test_the_events_of_one_call_are_mapped_by_one_version(
+    make_settings: Callable[..., Settings], fake: FakeCustomerIO, folder: Path, until: Until
+) -> None:
+    async with calling(make_settings(overlay=folder), fake) as caller:
+        for version in range(2, 8):
+            overlay(folder, version)
+            caller.sidecar.reloader.request()
+            await caller.send_batch(*[track() for _ in range(200)])
+        await until(lambda: caller.sidecar.reloader.reloads["taken up"] >= 1, "a reload")
+        operations = await caller.delivered(1200)
+    found = [operation["body"]["attributes"]["version"] for operation in operations]
+    for start in range(0, 1200, 200):
+        assert len(set(found[start : start + 200])) == 1
+    assert found == sorted(found)
