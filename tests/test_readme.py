@@ -10,11 +10,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from cio_sidecar.app.config import Settings
+from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.profiles import load_profile
+from cio_sidecar.mapping.transforms import TRANSFORMS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -125,7 +128,8 @@ def test_render_prints_what_the_readme_shows() -> None:
 
 def test_every_setting_is_in_the_readme_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
-        default = "" if name == "api_key" or field.default in (None, "") else f"`{field.default}`"
+        shown = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        default = "" if name == "api_key" or field.default in (None, "", ()) else f"`{shown}`"
         assert f"| `CIO_{name.upper()}` | {default} | {field.description} |" in README
 
 
@@ -164,7 +168,7 @@ def test_the_overlay_in_the_mapping_page_does_what_the_page_shows(tmp_path: Path
 def test_every_overlay_in_the_mapping_page_is_good(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "mapping.md").read_text("utf-8")
     blocks = re.findall(r"```yaml\n(# overlay/(\w+\.yaml).*?)```", page, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     for number, (text, name) in enumerate(blocks):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -190,3 +194,23 @@ def test_the_make_targets_that_the_readme_names_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for named in re.findall(r"`make ([a-z-]+)", README):
         assert shlex.quote(named) in targets
+
+
+def test_every_setting_that_changes_the_mapping_is_in_the_page_of_the_profile() -> None:
+    page = (ROOT / "docs" / "standard.md").read_text("utf-8")
+    for option in fields(Options):
+        assert f"`CIO_{option.name.upper()}" in page, option.name
+
+
+def test_every_table_of_the_standard_profile_is_for_something_that_the_page_names() -> None:
+    page = (ROOT / "docs" / "standard.md").read_text("utf-8")
+    tables = load_profile("standard").tables.values()
+    names = [name for table in tables if table.when for name in table.when.values[0][1]]
+    assert len(names) == 12
+    for name in names:
+        assert str(name) in page, name
+
+
+def test_every_transform_is_in_the_mapping_page() -> None:
+    page = (ROOT / "docs" / "mapping.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \| ", page, re.MULTILINE)) >= {*TRANSFORMS}

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_strings
 
 from cio_sidecar.mapping.event import Event
 from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, NoValue
@@ -27,6 +28,10 @@ _MOST_TEXT: Final = 256 * 1024
 
 _MACRO: Final = re.compile(r"\.\s*(?:map|filter|exists|exists_one|all)\s*\(")
 _LITERAL: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'")
+_GROWS: Final = re.compile(r"\.\s*(?:replace|join)\s*\(")
+_GROWS_BY_LITERALS: Final = re.compile(
+    r"\.\s*(?:replace\s*\(\s*\"\"\s*,\s*\"\"|join\s*\((?:\s*\"\")?\s*\))"
+)
 _PATH: Final = re.compile(r"\bevent((?:\.[A-Za-z_]\w*)+)(?!\w*\s*\()")
 _WHY: Final = "\x1f"
 _ERROR: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
@@ -75,8 +80,13 @@ class Expression:
                 "make it text with string(), or a number with int()"
             )
         bare = _LITERAL.sub('""', source)
-        self._additions = bare.count("+")
+        literals = _LITERAL.findall(source)
+        self._additions = bare.count("+") + sum(text.count("%") for text in literals)
         self._macros = len(_MACRO.findall(bare))
+        by_literals = len(_GROWS_BY_LITERALS.findall(bare))
+        self._growths = len(_GROWS.findall(bare)) - by_literals
+        self._growth = max(map(len, literals), default=1) ** by_literals
+        self._is_cheap = not (self._additions or self._macros or self._growths or by_literals)
         self._length = len(source)
         paths = [match[1:] for match in _PATH.findall(bare)]
         self.paths: tuple[str, ...] = tuple(dict.fromkeys(paths))
@@ -84,8 +94,8 @@ class Expression:
 
     def __call__(self, event: Event) -> Any:
         """The value for an event; NoValue, with the reason, where it has none."""
-        if (self._additions or self._macros) and (cost := self._cost(event)) > _MOST_COST:
-            return NoValue(f"the event is too large for this expression ({cost:,} bytes at worst)")
+        if not self._is_cheap and self._cost(event) > _MOST_COST:
+            return NoValue("the event is too large for this expression")
         try:
             value = self._compiled.eval(data={"event": event})
             kind = value.type().name().partition("<")[0]
@@ -114,7 +124,9 @@ class Expression:
         return NoValue(f"the expression has no value: {_STATUS.sub('', error)[:200]}")
 
     def _cost(self, event: Event) -> int:
-        """What it may allocate at worst, in bytes: each addition copies, each iteration again."""
+        """What it may allocate at worst, in bytes: each addition copies, replace and join put text
+        into text as often as that is long, and each iteration does all of it again.
+        """
         try:
             encoded = orjson.dumps(event)
         except TypeError:
@@ -125,7 +137,8 @@ class Expression:
             # No list or object has more members than there are commas, and one.
             members = encoded.count(b",") + self._length + 1
             iterations = min(_MOST_ITERATIONS, members**self._macros)
-        return int(iterations * (1 + self._additions) ** 2 * size)
+        grown = size ** (1 + self._growths) * self._growth
+        return int(iterations * (1 + self._additions) ** 2 * grown)
 
 
 class _TooMuch(Exception):  # noqa: N818 (named for the condition)
@@ -193,7 +206,9 @@ def _environment() -> Any:
         for name, transform in TRANSFORMS.items()
     ]
     return cel.NewEnv(
-        variables={"event": cel.Type.Map(cel.Type.STRING, cel.Type.DYN)}, functions=functions
+        variables={"event": cel.Type.Map(cel.Type.STRING, cel.Type.DYN)},
+        functions=functions,
+        extensions=[ext_strings.ExtStrings(), ext_math.ExtMath()],
     )
 
 
