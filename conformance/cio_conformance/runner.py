@@ -13,7 +13,7 @@ from cio_conformance.inbox import Inbox
 from cio_conformance.result import Result, Setup
 from cio_conformance.verdict import ACCEPTED, Answer, Arrival, judge, plain
 
-_MARK: Final = "conformance_sentinel"
+_SENTINEL: Final = "Conformance Sentinel"
 
 
 class Sends(Protocol):
@@ -119,8 +119,7 @@ class Runner:
                 "type": "track",
                 "messageId": mark,
                 "userId": "conformance-sentinel",
-                "event": "Conformance Sentinel",
-                "properties": {_MARK: mark},
+                "event": _SENTINEL,
             }
         )
         came = answer.status == ACCEPTED and self._inbox.wait(
@@ -149,13 +148,10 @@ class Runner:
 
 
 def _mark(arrival: Arrival) -> Any:
-    """The mark of a sentinel; None for everything else."""
+    """The id of a sentinel; None for everything else."""
     body = arrival.operation["body"]
-    for key in ("data", "attributes"):
-        inner = body.get(key) if isinstance(body, dict) else None
-        if isinstance(inner, dict) and _MARK in inner:
-            return inner[_MARK]
-    return None
+    is_sentinel = isinstance(body, dict) and body.get("name") == _SENTINEL
+    return body.get("id") if is_sentinel else None
 
 
 def _key(arrival: Arrival) -> bytes:

@@ -13,7 +13,6 @@ from cio_sidecar.customerio import templates
 from cio_sidecar.customerio.limits import Problem
 from cio_sidecar.customerio.operation import Encoded, Operation
 from cio_sidecar.mapping.compiler import MISSING, either
-from cio_sidecar.mapping.dates import dates_to_seconds
 from cio_sidecar.mapping.errors import FieldWarning, Violation
 from cio_sidecar.mapping.event import MAX_DEPTH, Event, check, may_be_unfit, unfit
 from cio_sidecar.mapping.event_id import stable_ulid
@@ -21,6 +20,7 @@ from cio_sidecar.mapping.explain import Explanation, explain, field_of_key
 from cio_sidecar.mapping.plan import Plan
 from cio_sidecar.mapping.privacy import hash_emails
 from cio_sidecar.mapping.profiles import TableSet
+from cio_sidecar.mapping.transforms import unix_seconds
 from cio_sidecar.operations import OPERATIONS
 
 
@@ -60,7 +60,6 @@ class Renderer:
         options = tables.options
         self._hashes = options.email == "hash_only"
         self._truncates = options.limits == "truncate"
-        self._dates = options.dates == "unix_seconds"
         self._ulids = options.event_id == "ulid"
 
     def render(self, event: Event) -> Rendered | Refused:
@@ -114,14 +113,16 @@ class Renderer:
     ) -> list[tuple[Plan, dict[str, Any]]]:
         """The plans that an event goes by, with what each makes of it."""
         output: dict[str, Any] | None
+        if plan.table.drop:
+            return []
         while plan.otherwise:
             output = plan.attempt(event, warnings)
             if output is not None:
                 break
             plan = plan.otherwise
-        else:
             if plan.table.drop:
                 return []
+        else:
             output = plan.map(event, warnings)
         steps = [(plan, output)]
         for other in plan.also:
@@ -135,11 +136,10 @@ class Renderer:
     ) -> tuple[Operation, ...]:
         """Encode what a plan made of an event. Raises _NotRendered."""
         violations: list[Violation] = output.pop(MISSING, None) or []
-        name = plan.table.operation
-        if violations and name == "identify":
+        if violations and plan.table.operation == "identify":
             raise _NotRendered(violations)
         try:
-            encoded = self._encoded(name, event, output)
+            encoded = self._encoded(plan, event, output)
         except (TypeError, ValueError):
             # A row may put what nests as deep as an event may yet deeper into the output.
             raise _NotRendered([_NOT_ENCODABLE]) from None
@@ -153,17 +153,20 @@ class Renderer:
             warnings.append(FieldWarning(field, change.description))
         return encoded.operations
 
-    def _encoded(self, name: str | None, event: Event, output: dict[str, Any]) -> Encoded:
-        if self._dates:
-            output = _with_dates(name, output)
+    def _encoded(self, plan: Plan, event: Event, output: dict[str, Any]) -> Encoded:
+        name = plan.table.operation or ""
+        keep = plan.named if self._truncates else None
         if name == "event":
             if self._ulids and output.get("id").__class__ is str:
-                output["id"] = stable_ulid(output["id"], _own_time(event, output))
-            return cio.event(output, truncate=self._truncates)
+                output["id"] = stable_ulid(output["id"], _own_time(event))
+            # An invite has nobody but its recipient's address.
+            return cio.event(output, truncate=self._truncates, invites=not self._hashes)
         if name == "identify":
-            person = output.pop("id", None)
-            return cio.identify(person, output, truncate=self._truncates)
-        return templates.encode(OPERATIONS[name or ""], output, truncate=self._truncates)
+            if self._hashes and output.get("email") is not None:
+                # What stands there is a hash, and no address.
+                del output["email"]
+            return cio.identify(output.pop("id", None), output, keep=keep)
+        return templates.encode(OPERATIONS[name], output, keep=keep)
 
     def _violation(self, plan: Plan, event: Event, problem: Problem) -> Violation:
         description = problem.description
@@ -182,29 +185,13 @@ class Renderer:
         )
 
 
-_DATED: Final = ("data", "attributes", "relationship_attributes")
-
-
-def _with_dates(name: str | None, output: dict[str, Any]) -> dict[str, Any]:
-    """An output with the dates in what is open turned into Unix seconds."""
-    if name == "identify":
-        person = output.get("id")
-        dated: dict[str, Any] = dates_to_seconds(output)
-        return {**dated, "id": person} if "id" in output else dated
-    if name == "add_device":
-        # Customer.io takes nothing but text there.
-        return output
-    return {
-        key: dates_to_seconds(value) if key in _DATED else value for key, value in output.items()
-    }
-
-
-def _own_time(event: Event, output: dict[str, Any]) -> int:
+def _own_time(event: Event) -> int:
     """When an event happened by its own account, in Unix seconds; 0 where it does not say."""
-    if event.get("timestamp") is None and event.get("originalTimestamp") is None:
-        return 0
-    timestamp = output.get("timestamp")
-    return timestamp if timestamp.__class__ is int else 0
+    for field in ("timestamp", "originalTimestamp"):
+        seconds = unix_seconds(event.get(field))
+        if seconds.__class__ is int:
+            return int(seconds)
+    return 0
 
 
 def _refused(event: Any, violations: list[Violation]) -> Refused:

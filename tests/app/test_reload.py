@@ -1,5 +1,7 @@
 """Tables are taken up without a restart: when asked, and when their folder changes."""
 
+import asyncio
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -72,8 +74,7 @@ async def test_a_folder_that_is_gone_leaves_the_tables_in_force(
     env: dict[str, str], fake: FakeCustomerIO, folder: Path, until: Until
 ) -> None:
     async with serving(env | {"CIO_OVERLAY": str(folder)}) as served:
-        (folder / "default.yaml").unlink()
-        folder.rmdir()
+        await asyncio.to_thread(shutil.rmtree, folder)
         served.process.send_signal(signal.SIGHUP)
         await served.logged("there is no folder")
         assert await versions(served, fake, until, 1) == [1]
@@ -112,10 +113,10 @@ async def test_reloads_are_counted(
     async with calling(settings, fake) as caller:
         reloader = caller.sidecar.reloader
         before = reloader.loaded_at
-        reloader.request()
+        caller.sidecar.reload()
         await until(lambda: reloader.reloads["taken up"] == 1, "a reload")
         (folder / "default.yaml").write_text("[")
-        reloader.request()
+        caller.sidecar.reload()
         await until(lambda: reloader.reloads["refused"] == 1, "a refusal")
         shown = await metrics(caller.sidecar)
         assert shown["cio_tables_reloads_total{result=taken_up}"] == 1
@@ -129,7 +130,7 @@ async def test_the_events_of_one_call_are_mapped_by_one_version(
     async with calling(make_settings(overlay=folder), fake) as caller:
         for version in range(2, 8):
             overlay(folder, version)
-            caller.sidecar.reloader.request()
+            caller.sidecar.reload()
             await caller.send_batch(*[track() for _ in range(200)])
         await until(lambda: caller.sidecar.reloader.reloads["taken up"] >= 1, "a reload")
         operations = await caller.delivered(1200)

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance.fake import FakeCustomerIO, Request, Response
-from cio_sidecar.customerio import track_v1, track_v2
+from cio_conformance.fake import FakeCustomerIO
+from cio_sidecar.customerio import track_v1
 from cio_sidecar.customerio.limits import EVENT_DATA_BYTES, OPERATION_BYTES
 from cio_sidecar.customerio.operation import EVENT_ACTIONS, V1_ONLY, Operation
 from cio_sidecar.mapping.errors import Violation
@@ -22,12 +22,11 @@ from cio_sidecar.renderer import Refused, Rendered, Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.customerio.support import send, shown
 from tests.mapping.strategies import EVENTS, JSON
 
 RENDERERS = {profile: Renderer(load_profile(profile)) for profile in PROFILES}
 STANDARD = RENDERERS["standard"]
-NOW = 1_700_000_000.5
-HEADERS = {"authorization": "Basic c2l0ZTprZXk="}  # site:key
 # More of them, to look for what is rare: EXAMPLES=20000 pytest tests/mapping/test_renderer.py
 EXAMPLES = int(os.environ.get("EXAMPLES", "300"))
 TRACK: dict[str, Any] = {
@@ -61,34 +60,6 @@ def violations(event: Any) -> list[Violation]:
 
 def refusals(event: Any) -> list[tuple[str, str]]:
     return [(violation.field, violation.reason) for violation in violations(event)]
-
-
-# Customer.io's side
-
-
-def send(fake: FakeCustomerIO, operation: Operation, *, v1: bool) -> Response:
-    by_v1 = v1 or operation.marks & V1_ONLY
-    made = track_v1.request(operation) if by_v1 else track_v2.batch([operation])
-    return fake.handle(Request(made.method, made.path, HEADERS, made.body), NOW)
-
-
-def shown(fake: FakeCustomerIO) -> tuple[Any, ...]:
-    """What a workspace holds, in the form in which both ways must agree.
-
-    The permitted differences: the anonymous_id of a known person's event is a key of its own in
-    v1, and among the data in v2, where a property of that name goes before it. Of a delivery v2
-    tells the metric and the device alone.
-    """
-    events = []
-    for event in fake.events:
-        data = dict(event["data"])
-        if event["person"] and event["anonymous_id"] is not None:
-            data.setdefault("anonymous_id", event["anonymous_id"])
-        anonymous_id = None if event["person"] else event["anonymous_id"]
-        events.append({**event, "data": data, "anonymous_id": anonymous_id})
-    deliveries = [(each["delivery_id"], each["metric"]) for each in fake.deliveries]
-    people, objects, devices = fake.people, fake.objects, fake.devices
-    return people, events, objects, devices, fake.suppressed, deliveries, fake.stats["ignored"]
 
 
 # Properties

@@ -127,9 +127,9 @@ def serve(config: Path | None, **flags: Any) -> None:
         log.warning("%s is set, but there is no such setting", name)
 
     async def run(stopped: asyncio.Event) -> bool:
-        async with Sidecar(settings) as sidecar:
-            loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGHUP, sidecar.reloader.request)
+        sidecar = Sidecar(settings)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, sidecar.reload)
+        async with sidecar:
             await sidecar.until(stopped)
         return True
 

@@ -20,18 +20,15 @@ log = logging.getLogger(__name__)
 class Reloader:
     """Loads the tables again, one load after the other; bad ones change nothing."""
 
-    def __init__(self, settings: Settings, intake: Intake) -> None:
+    def __init__(self, settings: Settings, intake: Intake, wanted: asyncio.Event) -> None:
+        """``wanted`` is set to ask for the tables to be loaded again."""
         self._settings = settings
         self._intake = intake
-        self._wanted = asyncio.Event()
+        self._wanted = wanted
         self.loaded_at = time.time()
         """When the tables in force were loaded, in Unix seconds."""
         self.reloads = {"taken up": 0, "refused": 0}
         """How many there were, by what became of them."""
-
-    def request(self) -> None:
-        """Ask for the tables to be loaded again; returns at once."""
-        self._wanted.set()
 
     async def run(self) -> None:
         """Do what is asked for, until cancelled."""
@@ -47,7 +44,7 @@ class Reloader:
             log.debug("watching %s", folder)
             try:
                 async for _ in awatch(folder, recursive=True):
-                    self.request()
+                    self._wanted.set()
             except OSError as error:
                 log.warning("can't watch %s: %s", folder, error)
             await asyncio.sleep(_WATCH_AGAIN_SECONDS)

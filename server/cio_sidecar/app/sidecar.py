@@ -49,6 +49,11 @@ class Sidecar:
         self._stack = AsyncExitStack()
         self._stopping = False
         self._deadline = 0.0
+        self._reload = asyncio.Event()
+
+    def reload(self) -> None:
+        """Ask for the tables to be read again; returns at once."""
+        self._reload.set()
 
     async def __aenter__(self) -> Self:
         try:
@@ -108,7 +113,7 @@ class Sidecar:
         intake = Intake(
             Renderer(tables), self.queue, clock=time.time, new_message_id=lambda: str(ULID())
         )
-        self.reloader = Reloader(settings, intake)
+        self.reloader = Reloader(settings, intake, self._reload)
         self._start_task(self.reloader.run())
         if settings.overlay_watch:
             self._start_task(self.reloader.watch())

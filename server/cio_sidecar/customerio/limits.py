@@ -78,6 +78,16 @@ def check_size(key: str, size: int, limit: int = PERSON_ID_BYTES, what: str = ""
     return [_too_large(key, size, limit, what)] if size > limit else []
 
 
+def check_relationship(relationship: dict[str, Any]) -> list[Problem]:
+    """Check an entry of a person's ``cio_relationships``: the object's id, and the attributes."""
+    ids = relationship["identifiers"].values()
+    attributes = relationship.get("relationship_attributes", {})
+    problems = [*check_attributes(attributes)]
+    for id_ in ids:
+        problems += check_size("", len(id_.encode()))
+    return [problem._replace(key="cio_relationships") for problem in problems]
+
+
 def check_attributes(attributes: dict[str, Any]) -> list[Problem]:
     """Check the number, names and values of a person's attributes."""
     problems: list[Problem] = []
@@ -116,18 +126,17 @@ def check_data(data: dict[str, Any], item: bytes) -> Problem | None:
     return None
 
 
-def cut_name(name: str) -> tuple[str, int]:
-    """Cut an event's name to the limit, on a character boundary.
-
-    Returns the name and how many bytes were cut off.
-    """
+def cut_name(name: str) -> tuple[str, list[Problem]]:
+    """An event's name within the limit, cut on a character boundary, and what was changed."""
     if len(name) <= _SHORT_NAME:
-        return name, 0
+        return name, []
     encoded = name.encode()
     if len(encoded) <= EVENT_NAME_BYTES:
-        return name, 0
-    cut = encoded[:EVENT_NAME_BYTES].decode(errors="ignore").rstrip()
-    return cut, len(encoded) - len(cut.encode())
+        return name, []
+    kept = encoded[:EVENT_NAME_BYTES].decode(errors="ignore").rstrip()
+    cut = len(encoded) - len(kept.encode())
+    what = f"cut to {EVENT_NAME_BYTES} bytes: {cut:,} bytes too long"
+    return kept, [Problem("name", "TOO_LARGE", what)]
 
 
 def _too_large(key: str, size: int, limit: int, what: str = "") -> Problem:

@@ -6,6 +6,7 @@ templates.py encodes all others from operations.yaml.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +20,7 @@ from cio_sidecar.customerio.limits import (
     check_attributes,
     check_data,
     check_person,
+    check_relationship,
     cut_name,
 )
 from cio_sidecar.customerio.reserved import (
@@ -80,11 +82,14 @@ def identifiers(person: str) -> dict[str, str]:
     return {"id": person}
 
 
-def identify(person: Any, attributes: dict[str, Any], *, truncate: bool = False) -> Encoded:
+def identify(
+    person: Any, attributes: dict[str, Any], *, keep: Collection[str] | None = None
+) -> Encoded:
     """Create or update a person (v2 person ``identify``; v1 ``PUT /api/v1/customers/{id}``).
 
     Relationships to be deleted (``cio_relationships``) are an operation of their own, since v2's
-    identify only adds. ``truncate``: cut what is over a limit, instead of refusing it.
+    identify only adds. With ``keep`` what is over a limit is cut, instead of refusing it; the names
+    in it are the last that are left out where there are too many.
     """
     changes = unusable(attributes)
     beside: dict[str, Any] = {}
@@ -101,10 +106,12 @@ def identify(person: Any, attributes: dict[str, Any], *, truncate: bool = False)
                 deleted = related
             else:
                 beside["cio_relationships"] = related
-    if truncate:
-        attributes, cut = cut_attributes(attributes)
+    if keep is not None:
+        attributes, cut = cut_attributes(attributes, keep)
         changes += cut
     problems = [*check_person("id", person), *check_attributes(attributes)]
+    for relationship in [*beside.get("cio_relationships", ()), *(deleted or ())]:
+        problems += check_relationship(relationship)
     anonymous_id = attributes.get("anonymous_id")
     if anonymous_id.__class__ is str:
         problems += check_anonymous_id(anonymous_id)
@@ -126,27 +133,25 @@ def identify(person: Any, attributes: dict[str, Any], *, truncate: bool = False)
     return Encoded(tuple(operations), [], changes)
 
 
-def event(fields: dict[str, Any], *, truncate: bool = False) -> Encoded:
+def event(fields: dict[str, Any], *, truncate: bool = False, invites: bool = True) -> Encoded:
     """Record an event, page or screen view of a person or of an anonymous visitor.
 
     ``fields`` are the keys of a Track API v1 event (``name``, ``id``, ``timestamp``, ``type``,
     ``data``, ``anonymous_id``) and ``person``, the person's identifier. With neither person nor
     anonymous id it must be an invite: ``data.recipient`` set; only v1 carries that. ``truncate``:
-    leave the largest values of data over its limit out, instead of refusing it.
+    leave the largest values of data over its limit out, instead of refusing it. ``invites``: allow
+    an invite.
     """
     person: str | None = fields.get("person")
     anonymous_id: str | None = fields.get("anonymous_id")
     data: dict[str, Any] | None = fields.get("data")
     action = fields.get("type", "event")
     problems = _wrong_types(fields)
-    if person is None and anonymous_id is None and not (action == "event" and _is_invite(data)):
+    if person is None and anonymous_id is None and not (invites and _is_invite(action, data)):
         problems.append(_NO_PERSON)
     if problems:
         return Encoded((), problems, [])
-    name, cut = cut_name(fields["name"].strip())
-    changes: list[Problem] = []
-    if cut:
-        changes.append(Problem("name", "TOO_LARGE", f"cut to 100 bytes: {cut:,} bytes too long"))
+    name, changes = cut_name(fields["name"].strip())
     problems = [] if person is None else check_person("person", person)
     if anonymous_id is not None:
         problems += check_anonymous_id(anonymous_id)
@@ -160,14 +165,14 @@ def event(fields: dict[str, Any], *, truncate: bool = False) -> Encoded:
     if person is not None:
         item["identifiers"] = identifiers(person)
         lane = f"p:{person}"
-        if anonymous_id is not None:
-            if data is not None and "anonymous_id" in data:
-                kept = "the property anonymous_id is kept in its place where the v2 API is used"
-                changes.append(Problem("anonymous_id", "INVALID_VALUE", kept))
-                beside = orjson.dumps({"anonymous_id": anonymous_id})
-            else:
-                attributes = {**(data or {}), "anonymous_id": anonymous_id}
-                marks = ANONYMOUS_ID_ADDED if data is not None else _NO_DATA
+        if anonymous_id is None:
+            pass
+        elif data is not None and "anonymous_id" in data:
+            changes.append(_DISPLACED)
+            beside = orjson.dumps({"anonymous_id": anonymous_id})
+        else:
+            attributes = {**(data or {}), "anonymous_id": anonymous_id}
+            marks = ANONYMOUS_ID_ADDED if data is not None else _NO_DATA
     elif anonymous_id is not None:
         item["identifiers"] = {"anonymous_id": anonymous_id}
         lane = f"a:{anonymous_id}"
@@ -220,6 +225,11 @@ def _wrong_types(fields: dict[str, Any]) -> list[Problem]:
     return problems
 
 
+_DISPLACED: Final = Problem(
+    "anonymous_id",
+    "INVALID_VALUE",
+    "the property anonymous_id is kept in its place where the v2 API is used",
+)
 _NO_PERSON: Final = Problem(
     "person",
     "NO_PERSON",
@@ -240,6 +250,6 @@ def _size_mark(item: bytes) -> int:
     return V1_ONLY if len(item) > OPERATION_BYTES else 0
 
 
-def _is_invite(data: dict[str, Any] | None) -> bool:
-    recipient = data.get("recipient") if data else None
+def _is_invite(action: str, data: dict[str, Any] | None) -> bool:
+    recipient = data.get("recipient") if data and action == "event" else None
     return recipient.__class__ is str and not recipient.isspace() and bool(recipient)

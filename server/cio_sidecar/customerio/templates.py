@@ -1,7 +1,7 @@
 """Encodes operations by the templates of operations.yaml, and makes their v1 requests."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -36,10 +36,10 @@ _WORDS: Final = {
 }
 
 
-def encode(spec: Spec, fields: dict[str, Any], *, truncate: bool = False) -> Encoded:
+def encode(spec: Spec, fields: dict[str, Any], *, keep: Collection[str] | None = None) -> Encoded:
     """Encode an operation out of the values of its keys; null counts as none.
 
-    ``truncate``: cut attributes that are over a limit, instead of refusing them.
+    With ``keep`` attributes that are over a limit are cut, as identify() does.
     """
     problems: list[Problem] = []
     changes: list[Problem] = []
@@ -51,8 +51,8 @@ def encode(spec: Spec, fields: dict[str, Any], *, truncate: bool = False) -> Enc
                 what = f"Customer.io needs the {name}"
                 problems.append(Problem(name, "REQUIRED", what))
             continue
-        if truncate and key.type == "attributes" and value.__class__ is dict:
-            value, cut = cut_attributes(value)
+        if keep is not None and key.type == "attributes" and value.__class__ is dict:
+            value, cut = cut_attributes(value, keep)
             changes += _below(name, cut)
         problems += _problems(name, key, value)
         for inner, allowed in key.only.items():

@@ -1,5 +1,6 @@
 """Cuts what is over a limit, for those who would rather lose a part than the whole."""
 
+from collections.abc import Collection
 from typing import Any
 
 import orjson
@@ -13,11 +14,14 @@ from cio_sidecar.customerio.limits import (
 )
 
 
-def cut_attributes(attributes: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def cut_attributes(
+    attributes: dict[str, Any], keep: Collection[str] = ()
+) -> tuple[dict[str, Any], list[Problem]]:
     """Attributes within the limits, and what was changed.
 
-    Text is cut on a character boundary. An object or list that is too large, an attribute with too
-    long a name, and those beyond the most there may be are left out.
+    Text is cut on a character boundary. An object or list that is too large, an email address that
+    is, an attribute with too long a name, and those beyond the most there may be are left out, the
+    names in ``keep`` last.
     """
     kept: dict[str, Any] = {}
     changes: list[Problem] = []
@@ -25,19 +29,21 @@ def cut_attributes(attributes: dict[str, Any]) -> tuple[dict[str, Any], list[Pro
         size = _size(value)
         if len(name.encode()) > ATTRIBUTE_NAME_BYTES:
             what = f"left out: its name is over {ATTRIBUTE_NAME_BYTES} bytes"
-        elif size > ATTRIBUTE_VALUE_BYTES and not isinstance(value, str):
-            what = f"left out: {size:,} bytes, the limit is {ATTRIBUTE_VALUE_BYTES:,}"
-        elif len(kept) == ATTRIBUTES:
-            what = f"left out: there are more than {ATTRIBUTES} attributes"
-        else:
-            if size > ATTRIBUTE_VALUE_BYTES:
-                kept[name] = value.encode()[:ATTRIBUTE_VALUE_BYTES].decode(errors="ignore")
-                cut = f"cut to {len(kept[name].encode()):,} bytes of {size:,}"
-                changes.append(Problem(name, "TOO_LARGE", cut))
-            else:
-                kept[name] = value
+        elif size <= ATTRIBUTE_VALUE_BYTES:
+            kept[name] = value
             continue
+        elif isinstance(value, str) and name != "email":
+            kept[name] = value.encode()[:ATTRIBUTE_VALUE_BYTES].decode(errors="ignore")
+            what = f"cut to {len(kept[name].encode()):,} bytes of {size:,}"
+        else:
+            what = f"left out: {size:,} bytes, the limit is {ATTRIBUTE_VALUE_BYTES:,}"
         changes.append(Problem(name, "TOO_LARGE", what))
+    counted = [name for name in kept if name != "_update"]
+    # Those that are named keep their places; sorting is stable.
+    for name in sorted(counted, key=lambda name: name not in keep)[ATTRIBUTES:]:
+        del kept[name]
+        what = f"left out: there are more than {ATTRIBUTES} attributes"
+        changes.append(Problem(name, "TOO_MANY", what))
     return kept, changes
 
 

@@ -241,19 +241,19 @@ def _ambiguous(event_type: str, tables: Mapping[str, Table]) -> list[Mistake]:
 def _lacks(builder: PlanBuilder) -> list[Mistake]:
     """Tables without a row for what their operation can't do without."""
     mistakes: list[Mistake] = []
-    for table, rows, event_types in builder.tables_in_use():
+    for table, event_type in builder.tables_in_use():
         if table.operation is None:
             continue
         spec = OPERATIONS[table.operation]
         needed: list[tuple[str, ...]] = [(key,) for key, of in spec.keys.items() if of.required]
         if table.operation == "event":
             needed.append(("person", "anonymous_id"))
-        heads = {split_path(row.key)[0] for row in rows}
+        heads = {split_path(row.key)[0] for row in builder.rows(table, event_type)}
         mistakes += [
             _at(
                 table,
                 "table",
-                f"{'/'.join(event_types)} events would all be refused, for no row gives them a "
+                f"{event_type} events would all be refused, for no row gives them a "
                 f"{' or '.join(keys)}: add one to the table {table.name}",
             )
             for keys in needed

@@ -8,10 +8,11 @@ tests.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from cio_sidecar.mapping.dates import dates_to_seconds
 from cio_sidecar.mapping.errors import FieldWarning, Violation
 from cio_sidecar.mapping.expressions import Expression
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.select import Selection, selections
+from cio_sidecar.mapping.select import selections
 from cio_sidecar.mapping.table import SPREAD, Input, Level, Row, When, split_path
 from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, NoValue
 
@@ -25,7 +26,7 @@ can set it: a key of a table holds no null byte."""
 
 def compile_rows(name: str, rows: Iterable[Row], options: Options) -> Compiled:
     """Make the mapping function of rows, in their order."""
-    function: Compiled = _Compiler(selections(options)).rows(name, tuple(rows))
+    function: Compiled = _Compiler(options).rows(name, tuple(rows))
     return function
 
 
@@ -33,7 +34,7 @@ def compile_attempt(
     name: str, rows: Iterable[Row], options: Options
 ) -> Callable[[dict[str, Any], list[FieldWarning]], Output | None]:
     """The same, but it returns None as soon as a required row gets no value."""
-    return _Compiler(selections(options), gives_up=True).rows(name, tuple(rows))
+    return _Compiler(options, gives_up=True).rows(name, tuple(rows))
 
 
 def compile_choice(name: str, choices: Sequence[tuple[When | None, Any]]) -> Callable[..., Any]:
@@ -41,7 +42,7 @@ def compile_choice(name: str, choices: Sequence[tuple[When | None, Any]]) -> Cal
 
     It takes the event alone, and returns None where none holds.
     """
-    return _Compiler({}).choice(name, choices)
+    return _Compiler(Options()).choice(name, choices)
 
 
 def missing(row: Row) -> Violation:
@@ -72,8 +73,9 @@ def field_of(source: Input) -> str:
 class _Compiler:
     """Writes the source of one function, and gathers the constants that it uses."""
 
-    def __init__(self, selected: dict[str, Selection], *, gives_up: bool = False) -> None:
-        self.selected = selected
+    def __init__(self, options: Options, *, gives_up: bool = False) -> None:
+        self.selected = selections(options)
+        self.converts_dates = options.dates == "unix_seconds"
         self.gives_up = gives_up
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {
@@ -191,6 +193,9 @@ class _Compiler:
         for transform in source.apply:
             self._line(depth, "if v.__class__ is not NoValue:")
             self._line(depth + 1, f"v = t_{transform}(v)")
+        if self.converts_dates and source.apply[-1:] == ("object",):
+            self._line(depth, "if v.__class__ is dict:")
+            self._line(depth + 1, f"v = {self._constant(dates_to_seconds)}(v)")
         if warns:
             self._line(depth, "if v.__class__ is NoValue and v.why:")
             field = field_of(source) or source.expr[:60]

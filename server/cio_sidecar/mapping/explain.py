@@ -4,10 +4,11 @@ Also names the field of the event that an output key came from, for violations a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cio_sidecar.mapping.compiler import field_of
+from cio_sidecar.mapping.dates import dates_to_seconds
 from cio_sidecar.mapping.event import Event
 from cio_sidecar.mapping.expressions import Expression
 from cio_sidecar.mapping.options import Options
@@ -79,7 +80,12 @@ def _keys(given: Given) -> Iterator[tuple[str, str]]:
 def rows_given(plan: Plan, event: Event, options: Options = _NO_OPTIONS) -> Iterator[Given]:
     """What each row of a plan gives for an event, in their order."""
     selected = selections(options)
-    return (row_given(row, event, selected) for row in plan.rows)
+    for row in plan.rows:
+        given = row_given(row, event, selected)
+        copied = given.source and given.source.apply[-1:] == ("object",)
+        if copied and options.dates == "unix_seconds" and isinstance(given.value, dict):
+            given = replace(given, value=dates_to_seconds(given.value))
+        yield given
 
 
 def row_given(row: Row, event: Event, selected: dict[str, Selection] | None = None) -> Given:

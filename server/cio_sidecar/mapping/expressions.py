@@ -4,6 +4,7 @@ CEL has no loops but its macros over lists and objects, and the runtime bounds t
 does not bound what they allocate: Expression does, by what an event's size allows.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -20,6 +21,8 @@ MAX_CHARACTERS: Final = 4_000
 """How long an expression may be."""
 _MOST_COST: Final = 128 * 1024 * 1024
 """Bytes that an expression may allocate for one event, as estimated before it runs."""
+_MOST_EVENT: Final = 512 * 1024
+"""How large an event may be, as JSON in bytes; one expression on a scalar alone takes any."""
 _MOST_ITERATIONS: Final = 10_000
 """The runtime's own bound for all macros of an expression together."""
 _MOST_NODES: Final = 10_000
@@ -27,7 +30,9 @@ _MOST_TEXT: Final = 256 * 1024
 """What a result may hold: values, and characters."""
 
 _MACRO: Final = re.compile(r"\.\s*(?:map|filter|exists|exists_one|all)\s*\(")
-_LITERAL: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'")
+_LITERAL: Final = re.compile(
+    r"""//[^\n]*|\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'""", re.DOTALL
+)
 _GROWS: Final = re.compile(r"\.\s*(?:replace|join)\s*\(")
 _GROWS_BY_LITERALS: Final = re.compile(
     r"\.\s*(?:replace\s*\(\s*\"\"\s*,\s*\"\"|join\s*\((?:\s*\"\")?\s*\))"
@@ -35,8 +40,10 @@ _GROWS_BY_LITERALS: Final = re.compile(
 _PATH: Final = re.compile(r"\bevent((?:\.[A-Za-z_]\w*)+)(?!\w*\s*\()")
 _WHY: Final = "\x1f"
 _ERROR: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_CODE: Final = re.compile(r"\s*\[[A-Z_]+\]$")
 _NO_KEY: Final = re.compile(r'Key not found in map : "(.*)"')
 _STATUS: Final = re.compile(r"^[A-Z_]+: ")
+_SCALARS: Final = ("BOOL", "INT", "UINT", "DOUBLE", "STRING", "NULL")
 _NO_JSON: Final = ("BYTES", "TIMESTAMP", "DURATION", "TYPE")
 
 TYPES: Final = {
@@ -68,8 +75,6 @@ class Expression:
             )
         try:
             self._compiled = _environment().compile(source)
-            # Some limits hold only when the expression is planned, which its first run does.
-            self._compiled.eval(data={"event": {}})
         except RuntimeError as error:
             raise ExpressionError(_explain(str(error))) from None
         self.type: str = self._compiled.return_type().name().partition("<")[0]
@@ -79,15 +84,28 @@ class Expression:
                 f"gives a {self.type.lower()}, which JSON has no place for: "
                 "make it text with string(), or a number with int()"
             )
-        bare = _LITERAL.sub('""', source)
-        literals = _LITERAL.findall(source)
+        bare = _LITERAL.sub(lambda found: "" if found[0].startswith("//") else '""', source)
+        literals = [text for text in _LITERAL.findall(source) if not text.startswith("//")]
         self._additions = bare.count("+") + sum(text.count("%") for text in literals)
         self._macros = len(_MACRO.findall(bare))
         by_literals = len(_GROWS_BY_LITERALS.findall(bare))
         self._growths = len(_GROWS.findall(bare)) - by_literals
-        self._growth = max(map(len, literals), default=1) ** by_literals
-        self._is_cheap = not (self._additions or self._macros or self._growths or by_literals)
+        # JSON within JSON doubles its backslashes.
+        self._growth = max(map(len, literals), default=1) ** by_literals * 2 ** bare.count(
+            "text_values"
+        )
+        self._splits = "split" in bare
+        self._is_cheap = self._growth == 1 and not (
+            self._additions or self._macros or self._growths or self.type not in _SCALARS
+        )
         self._length = len(source)
+        if not self._is_cheap and self._cost({}) > _MOST_COST:
+            raise ExpressionError("may take too much memory, whatever the event: make it simpler")
+        try:
+            # Some limits hold only when the expression is planned, which its first run does.
+            self._compiled.eval(data={"event": {}})
+        except RuntimeError as error:
+            raise ExpressionError(_explain(str(error))) from None
         paths = [match[1:] for match in _PATH.findall(bare)]
         self.paths: tuple[str, ...] = tuple(dict.fromkeys(paths))
         """The paths of the event that the expression speaks of."""
@@ -103,9 +121,7 @@ class Expression:
                 return self._no_value(str(value.plain_value()))
             if kind in _NO_JSON:
                 return NoValue(f"gives a {kind.lower()}, which JSON has no place for")
-            if kind in ("LIST", "MAP"):
-                return _Budget().plain(value)
-            return value.plain_value()
+            return _Budget().plain(value)
         except _TooMuch as error:
             return NoValue(str(error))
         except RuntimeError as error:
@@ -131,11 +147,14 @@ class Expression:
             encoded = orjson.dumps(event)
         except TypeError:
             return _MOST_COST + 1
+        if len(encoded) > _MOST_EVENT:
+            return _MOST_COST + 1
         size = len(encoded) + self._length
         iterations = 1
         if self._macros:
-            # No list or object has more members than there are commas, and one.
-            members = encoded.count(b",") + self._length + 1
+            # No list or object has more members than there are commas, and one; but split() may
+            # make one of every character.
+            members = self._length + (size if self._splits else encoded.count(b",") + 1)
             iterations = min(_MOST_ITERATIONS, members**self._macros)
         grown = size ** (1 + self._growths) * self._growth
         return int(iterations * (1 + self._additions) ** 2 * grown)
@@ -161,7 +180,9 @@ class _Budget:
         if kind == "LIST":
             return [self.plain(item) for item in value.value()]
         if kind == "MAP":
-            return {self._key(key): self.plain(item) for key, item in value.value().items()}
+            members = {self._key(key): item for key, item in value.value().items()}
+            # CEL knows no order of keys.
+            return {key: self.plain(members[key]) for key in sorted(members)}
         if kind in _NO_JSON:
             raise _TooMuch(f"the expression gives a {kind.lower()}, which JSON has no place for")
         plain = value.plain_value()
@@ -177,10 +198,14 @@ class _Budget:
         return key
 
     def _spend(self, value: Any) -> None:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _TooMuch(f"the expression gives {value}, which JSON has no place for")
         if isinstance(value, str):
             self._text -= len(value)
             if self._text < 0:
                 raise _TooMuch(f"the expression gives more than {_MOST_TEXT:,} characters")
+            if "\0" in value:
+                raise _TooMuch("the expression gives text with a null byte (U+0000)")
 
 
 @cache
@@ -216,7 +241,7 @@ def _function(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A transform as a function of CEL: no value is an error, as a missing key is."""
 
     def call(value: Any) -> Any:
-        result = transform(value)
+        result = transform(_ordered(value))
         if isinstance(result, NoValue):
             raise ValueError(_WHY + (result.why or ""))  # noqa: TRY004 (becomes CEL's error)
         return result
@@ -224,10 +249,21 @@ def _function(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return call
 
 
+def _ordered(value: Any) -> Any:
+    """A value with the keys of its objects in order: CEL gives them in any."""
+    if isinstance(value, dict):
+        return {key: _ordered(value[key]) for key in sorted(value)}
+    return [_ordered(item) for item in value] if isinstance(value, list) else value
+
+
 def _explain(error: str) -> str:
     """What the runtime says of an expression, in our own form: the first mistakes, with column."""
     found: Iterable[tuple[str, str, str]] = _ERROR.findall(error)
-    told = [
-        f"at character {column}: {what}" if int(column) > 0 else what for _, column, what in found
-    ]
-    return "; ".join(dict.fromkeys(told)) or _STATUS.sub("", error).rpartition(" [")[0] or error
+    told: list[str] = []
+    for line, column, what in found:
+        words = _CODE.sub("", what)
+        if int(column) > 0:
+            place = f"line {line}, " if int(line) > 1 else ""
+            words = f"at {place}character {column}: {words}"
+        told.append(words)
+    return "; ".join(dict.fromkeys(told)) or _CODE.sub("", _STATUS.sub("", error)) or error

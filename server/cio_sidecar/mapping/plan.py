@@ -31,6 +31,8 @@ class Plan:
     """The same, or None where a required row has no value."""
     otherwise: "Plan | None" = None
     also: tuple["Plan", ...] = ()
+    named: frozenset[str] = frozenset()
+    """The keys that rows of their own set, as against those that are copied whole."""
     straight: bool = True
     """Whether its own operation is all that there is."""
 
@@ -81,10 +83,10 @@ class PlanBuilder:
             for row in other.rows
         ]
         held = {row.key for row in table.rows}
-        return (
-            *table.rows,
-            *(row for row in fitting(shared, table.operation) if row.key not in held),
-        )
+        added = [row for row in fitting(shared, table.operation) if row.key not in held]
+        # A whole object comes before the table's own rows below it.
+        around = [row for row in added if any(key.startswith(f"{row.key}.") for key in held)]
+        return (*around, *table.rows, *(row for row in added if row not in around))
 
     def plan(self, table: Table, event_type: str) -> Plan:
         """The plan of a table for an event type."""
@@ -97,34 +99,37 @@ class PlanBuilder:
                 rows,
                 compile_rows(table.name, rows, self.options),
                 compile_attempt(table.name, rows, self.options),
+                named=frozenset(split_path(row.key)[-1] for row in rows),
             )
             self._plans[table.name, event_type] = plan
+            if table.drop:
+                plan.straight = False
+                return plan
             if table.otherwise:
                 plan.otherwise = self.plan(self.tables[table.otherwise], event_type)
             plan.also = tuple(self.plan(self.tables[name], event_type) for name in table.also)
-            plan.straight = not (plan.otherwise or plan.also or table.drop)
+            plan.straight = not (plan.otherwise or plan.also)
         return plan
 
     def plans(self) -> tuple[Plan, ...]:
         """Every plan that was made."""
         return tuple(self._plans.values())
 
-    def tables_in_use(self) -> Iterator[tuple[Table, tuple[Row, ...], list[str]]]:
-        """Each table that an event can come to, with its rows and the event types."""
-        used: dict[str, list[str]] = {}
+    def tables_in_use(self) -> Iterator[tuple[Table, str]]:
+        """Each table that an event can come to, with each type of such events."""
         for event_type in EVENT_TYPES:
             pending = self._mains(event_type)
+            seen: set[str] = set()
             while pending:
                 table = pending.pop()
-                types = used.setdefault(table.name, [])
-                if event_type in types:
+                if table.name in seen:
                     continue
-                types.append(event_type)
+                seen.add(table.name)
+                if table.drop:
+                    continue
+                yield table, event_type
                 names = (*table.also, *((table.otherwise,) if table.otherwise else ()))
                 pending += [self.tables[name] for name in names]
-        for name, types in used.items():
-            table = self.tables[name]
-            yield table, self.rows(table, types[0]), types
 
     def _mains(self, event_type: str) -> list[Table]:
         """The tables that events of a type may go to, in order; the one for all others is last."""

@@ -5,10 +5,13 @@ import re
 from typing import Any, Final
 
 from cio_sidecar.mapping.event import Event
+from cio_sidecar.mapping.transforms import EMAIL
 
-# The @ of an address within a URL is often encoded.
-_ADDRESS: Final = re.compile(
-    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\-]+(?:@|%40)[A-Za-z0-9](?:[A-Za-z0-9\-.]*[A-Za-z0-9])?\.[A-Za-z0-9\-]{2,}"
+# An address that is all of a text may have nearly any character; within a text it ends where a
+# URL or a sentence has its marks. The @ of one in a URL is often encoded.
+_WHOLE: Final = re.compile(r"[^@\s:/?&][^@\s:?&]*@(?:[\w\-.]*\.[\w\-.]*\w|\[[\w.:]+\])")
+_WITHIN: Final = re.compile(
+    r"""(?:[\w.+\-!#$%^~|]+|"[^"@]*"|\([^()@]*\))(?:@|%40)(?:\w[\w\-]*(?:\.[\w\-]+)+|\[[\w.:]+\])"""
 )
 
 
@@ -22,7 +25,7 @@ def hash_emails(event: Event) -> Event:
 
 def _hashed(value: Any) -> Any:
     if value.__class__ is str:
-        return _ADDRESS.sub(_hash, value) if "@" in value or "%40" in value else value
+        return _hashed_text(value) if "@" in value or "%40" in value else value
     if value.__class__ is dict:
         return {_hashed(key): _hashed(item) for key, item in value.items()}
     if value.__class__ is list:
@@ -30,6 +33,14 @@ def _hashed(value: Any) -> Any:
     return value
 
 
-def _hash(match: re.Match[str]) -> str:
-    address = match[0].lower().replace("%40", "@")
-    return hashlib.sha256(address.encode()).hexdigest()
+def _hashed_text(text: str) -> str:
+    trimmed = text.strip()
+    if _WHOLE.fullmatch(trimmed):
+        return _hash(trimmed)
+    replaced = _WITHIN.sub(lambda match: _hash(match[0].replace("%40", "@")), text)
+    # Whatever would still identify somebody by email is hashed as it is.
+    return _hash(trimmed) if EMAIL.fullmatch(replaced.strip()) else replaced
+
+
+def _hash(address: str) -> str:
+    return hashlib.sha256(address.lower().encode()).hexdigest()

@@ -12,12 +12,8 @@ Selection = Callable[[dict[str, Any]], dict[str, Any]]
 def selections(options: Options) -> dict[str, Selection]:
     """What an object passes through before it is copied, by its path in the event."""
     found: dict[str, Selection] = {}
-    deny_traits = options.deny_traits
-    if options.email == "hash_only":
-        # What stands there then is a hash, and no address.
-        deny_traits = (*deny_traits, "email")
     for paths, allow, deny in (
-        (("traits", "context.traits"), options.allow_traits, deny_traits),
+        (("traits", "context.traits"), options.allow_traits, options.deny_traits),
         (("properties",), options.allow_properties, options.deny_properties),
     ):
         if allow or deny:

@@ -114,14 +114,14 @@ class Table(Strict):
 
 def extend_rows(base: Iterable[Row], rows: Iterable[Row], removed: Iterable[str]) -> list[Row]:
     """Rows of a table and those that extend it: a row with a known key replaces that row in its
-    place; others are added: ``*`` at the front, so that named rows go before it, anything else at
-    the end.
+    place; others are added: ``*`` and ``data.*`` at the front, so that named rows go before them,
+    anything else at the end.
     """
     held = {row.key: row for row in base}
     for key in removed:
         held.pop(key, None)
     for row in rows:
-        if row.key == SPREAD and row.key not in held:
+        if is_spread(row.key) and row.key not in held:
             held = {row.key: row, **held}
         else:
             held[row.key] = row

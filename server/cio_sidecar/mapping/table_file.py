@@ -35,6 +35,8 @@ from cio_sidecar.operations import OPERATIONS
 
 MAX_CHARACTERS: Final = 1_000_000
 """How long a table file may be."""
+MAX_INPUTS: Final = 20
+"""How many entries ``from``, and paths ``when``, may have, and how many keys a path."""
 _CONSTANT_DEPTH: Final = 32
 _Scalar = str | int | float | bool | None
 
@@ -118,7 +120,7 @@ class TableFile(Strict):
     also: list[str] = Field(
         [], description="Tables whose operations follow, where their required rows have values."
     )
-    drop: bool | None = Field(None, description="true: nothing is sent for its events.")
+    drop: bool = Field(False, description="true: nothing is sent for its events.")
     remove: bool = Field(False, description="Takes out the table with this name.")
     rows: list[RowFile] = Field([], description="Its rows, in order of output.")
 
@@ -187,7 +189,8 @@ class _Reader:
         if self.mistakes:
             return None
         places = {key: (self.file, self.document.line((key,))) for key in given}
-        places |= {f"-{key}": (self.file, line) for key, line in removed.items()}
+        # Whether others are there to be removed, the extended table will tell.
+        places |= {f"-{key}": (self.file, line) for key, line in removed.items() if line}
         changes: dict[str, Any] = {
             "rows": tuple(extend_rows(base.rows if base else (), rows, removed)),
             "removed": tuple(dict.fromkeys((*(base.removed if base else ()), *removed))),
@@ -261,7 +264,7 @@ class _Reader:
             elif key not in held and not extends:
                 self._mistake((*at, "key"), no_row_to_remove(held))
             else:
-                removed[key] = self.document.line((*at, "key"))
+                removed[key] = 0 if key in held else self.document.line((*at, "key"))
         return rows, removed
 
     def _row(self, raw: RowFile, key: str, at: Location, table: str) -> Row | None:
@@ -305,10 +308,14 @@ class _Reader:
     def _inputs(self, raw: RowFile, at: Location) -> tuple[Input, ...]:
         if raw.from_ == []:
             self._mistake((*at, "from"), "from is empty: name an input, such as properties.total")
+        if len(raw.from_ or ()) > MAX_INPUTS:
+            what = f"from has {len(raw.from_ or ())} entries, the limit is {MAX_INPUTS}"
+            self._mistake((*at, "from"), what)
         inputs: list[Input] = []
         for index, source in enumerate(raw.from_ or ()):
             where = (*at, "from", index)
             constant = "value" in source.model_fields_set
+            path = ""
             if constant == bool(source.path):
                 self._mistake(where, "an entry of from has exactly one of path and value")
             elif constant:
@@ -317,14 +324,11 @@ class _Reader:
                 if problem := _unfit(source.value):
                     self._mistake(where, f"value: {problem}")
             else:
-                try:
-                    split_path(source.path)
-                except ValueError as error:
-                    self._mistake(where, str(error))
+                path = self._path(source.path, where)
             self._check_transforms(source.apply, where)
             # A constant is written as it shall be.
             apply = tuple(source.apply) if constant else (*source.apply, *raw.apply)
-            inputs.append(Input(path=source.path, value=source.value, apply=apply))
+            inputs.append(Input(path=path, value=source.value, apply=apply))
         return tuple(inputs)
 
     def _when(self, raw: Any, at: Location) -> When | None:
@@ -339,13 +343,12 @@ class _Reader:
             what = "when: expected paths with their values (event: [Order Completed]) or CEL text"
             self._mistake(at, what)
             return None
+        if len(raw) > MAX_INPUTS:
+            self._mistake(at, f"when has {len(raw)} paths, the limit is {MAX_INPUTS}")
         values: list[tuple[str, tuple[_Scalar, ...]]] = []
         for path, allowed in raw.items():
             choices = allowed if isinstance(allowed, list) else [allowed]
-            try:
-                split_path(path)
-            except ValueError as error:
-                self._mistake(at, f"when: {error}")
+            path = self._path(path, at, "when: ")
             if not choices or any(isinstance(choice, (list, dict)) for choice in choices):
                 self._mistake(at, f"when: expected a value or a list of values for {path}")
             else:
@@ -359,6 +362,18 @@ class _Reader:
         except ExpressionError as error:
             self._mistake(at, f"{at[-1]}: {error}")
             return None
+
+    def _path(self, path: str, at: Location, prefix: str = "") -> str:
+        """A path in its one spelling."""
+        try:
+            keys = split_path(path)
+            if len(keys) > MAX_INPUTS:
+                what = f"{path[:60]!r}… has over {MAX_INPUTS} keys: that is the limit"
+                self._mistake(at, prefix + what)
+            return join_path(keys)
+        except ValueError as error:
+            self._mistake(at, f"{prefix}{error}")
+            return path
 
     def _check_transforms(self, names: Iterable[str], at: Location) -> None:
         for name in names:
