@@ -9,7 +9,7 @@ import click
 from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.profiles import load_profile
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from cio_conformance.caller import TargetError
 from cio_conformance.coverage import measure
@@ -167,13 +167,19 @@ def coverage(fixtures: Path, overlay: Path | None) -> None:
     """
     own = sorted(overlay.glob("*.yaml")) if overlay else []
     files = [(str(path), path.read_text("utf-8")) for path in own]
+    goldens = _select(fixtures)
+    # An overlay may fit one profile alone: that of its cases.
+    used = {golden.case.profile for golden in goldens} if overlay else {*_PROFILES}
     try:
-        profiles = [load_profile(profile, files) for profile in _PROFILES]
+        measured = measure(
+            goldens,
+            lambda profile, options: load_profile(profile, files, options),
+            [profile for profile in _PROFILES if profile in used],
+            {name for name, _ in files},
+        )
     except TableError as error:
         _fail(error)
-    names = {name for name, _ in files}
-    measured = measure(_select(fixtures), profiles, names)
-    table = Table("row", "positive", "negative", "lacks")
+    table = Table(Column("row", overflow="fold"), "positive", "negative", "lacks")
     for row in measured.rows:
         negative = "constant" if row.constant else str(len(row.negative))
         table.add_row(row.row, str(len(row.positive)), negative, " and ".join(row.lacks))

@@ -3,12 +3,14 @@
 What a case claims (``covers``) is held against what the mapping makes of the case's event.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cio_sidecar.mapping.explain import Given, row_given
+from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.plan import Plan
+from cio_sidecar.mapping.privacy import hash_emails
 from cio_sidecar.mapping.profiles import TableSet
 from cio_sidecar.mapping.table import SPREAD, Row, split_path
 from cio_sidecar.mapping.transforms import NoValue
@@ -48,27 +50,30 @@ class Coverage:
     """Claims that can't be right."""
 
 
+Load = Callable[[str, Options], TableSet]
+"""Loads the tables of a profile by its name, under settings."""
+
+
 def measure(
-    goldens: Iterable[Golden], profiles: Iterable[TableSet], files: Collection[str] = ()
+    goldens: Iterable[Golden], load: Load, profiles: Iterable[str], files: Collection[str] = ()
 ) -> Coverage:
-    """Measure what cases prove of the tables of profiles.
+    """Measure what cases prove of the tables of profiles, and of those that their settings add.
 
     With ``files``, the rows that stand in those alone must be covered: a user's own.
     """
-    tables_by_profile = {tables.profile: tables for tables in profiles}
+    loaded = {(profile, Options()): load(profile, Options()) for profile in profiles}
     rows: dict[str, RowCoverage] = {}
     others: set[str] = set()
-    for tables in tables_by_profile.values():
-        for plan in tables.plans:
-            for row in plan.rows:
-                if files and row.origin not in files:
-                    others.add(row.name)
-                    continue
-                rows.setdefault(row.name, RowCoverage(row.name, constant=not row.inputs))
     mistakes: list[str] = []
+    for tables in loaded.values():
+        _add_rows(tables, rows, others, files)
     for golden in goldens:
-        case, tables = golden.case, tables_by_profile[golden.case.profile]
-        plans = _plans_of(tables, case.event)
+        case, options = golden.case, options_of(golden.settings)
+        if (case.profile, options) not in loaded:
+            loaded[case.profile, options] = load(case.profile, options)
+            _add_rows(loaded[case.profile, options], rows, others, files)
+        event = hash_emails(case.event) if options.email == "hash_only" else case.event
+        plans = _plans_of(loaded[case.profile, options], event)
         mine = {row.name: (row, plan) for plan in plans for row in plan.rows}
         for name in case.covers:
             if name in others:
@@ -82,11 +87,34 @@ def measure(
                 )
             else:
                 row, plan = mine[name]
-                if case.expect and _produced(row, case.event, plan):
+                if case.expect and _produced(row, event, plan):
                     rows[name].positive.append(golden.name)
-                elif _without_value(row, case):
+                elif _without_value(row, case, event):
                     rows[name].negative.append(golden.name)
     return Coverage(list(rows.values()), mistakes)
+
+
+def options_of(settings: Iterable[tuple[str, str]]) -> Options:
+    """The settings of a family as the mapping knows them."""
+    given: dict[str, Any] = {}
+    for name, text in settings:
+        default = getattr(Options(), name)
+        if isinstance(default, bool):
+            given[name] = text == "true"
+        else:
+            given[name] = tuple(text.split(",")) if isinstance(default, tuple) else text
+    return Options(**given)
+
+
+def _add_rows(
+    tables: TableSet, rows: dict[str, RowCoverage], others: set[str], files: Collection[str]
+) -> None:
+    for plan in tables.plans:
+        for row in plan.rows:
+            if files and row.origin not in files:
+                others.add(row.name)
+            else:
+                rows.setdefault(row.name, RowCoverage(row.name, constant=not row.inputs))
 
 
 def _plans_of(tables: TableSet, event: dict[str, Any]) -> list[Plan]:
@@ -109,7 +137,7 @@ def _produced(row: Row, event: dict[str, Any], plan: Plan) -> bool:
     """
     given = row_given(row, event)
     value = given.value
-    if value is None or isinstance(value, NoValue) or _is_stand_in(given):
+    if isinstance(value, NoValue) or _is_stand_in(given) or (value is None and row.inputs):
         return False
     path = split_path(row.key)
     got: Any = plan.map(event, [])
@@ -128,9 +156,9 @@ def _is_stand_in(given: Given) -> bool:
     return given.source is not None and not (given.source.path or given.source.expr)
 
 
-def _without_value(row: Row, case: Case) -> bool:
+def _without_value(row: Row, case: Case, event: dict[str, Any]) -> bool:
     """Whether the row's value is missing or wrong in a case, or the case is refused for it."""
-    given = row_given(row, case.event)
+    given = row_given(row, event)
     if isinstance(given.value, NoValue) or _is_stand_in(given):
         return True
     paths = [source.path for source in row.inputs]

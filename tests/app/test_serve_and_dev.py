@@ -184,10 +184,10 @@ async def test_dev_once_plays_the_samples_and_exits_0(tmp_path: Path) -> None:
     finished = await run("dev", "--once", cwd=tmp_path)
     assert finished.code == 0
     lines = finished.out.rstrip().splitlines()
-    assert lines[-1].startswith("29 events sent, 29 requests received; the fake holds ")
+    assert lines[-1].startswith("34 events sent, 34 requests received; the fake holds ")
     assert lines[-1].endswith("0 waiting, 0 dead letters")
-    assert finished.out.count(" receipt accepted ") == 29
-    assert finished.out.count(" answer  200 ") == 29
+    assert finished.out.count(" receipt accepted ") == 34
+    assert finished.out.count(" answer  200 ") == 34
     # Nothing stays behind.
     assert os.listdir(tmp_path) == []  # noqa: PTH208
 

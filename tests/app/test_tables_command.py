@@ -40,8 +40,8 @@ def test_list_has_a_line_for_each_table_of_the_profile() -> None:
     assert result.exit_code == 0
     names = [line.split()[0] for line in result.output.splitlines()]
     assert names == sorted(load_profile("documented").tables)
-    assert "identify identify: 3 rows." in result.output
-    assert "identify             identify: 4 rows." in tables("list").output
+    assert "identify identify: 4 rows." in result.output
+    assert "identify             identify: 5 rows." in tables("list").output
     assert "group_alone          from other tables: 4 rows." in tables("list").output
 
 
@@ -60,6 +60,10 @@ def test_show_tells_where_each_row_comes_from(overlay: Path) -> None:
         '  type (optional) value "event"  [documented/default.yaml]',
         "  data.order_number (optional) from properties.order_id | identifier  "
         f"[{overlay}/default.yaml]",
+        "  anonymous_id (highly_recommended) from anonymousId | identifier  "
+        "[documented/global.yaml, table global]",
+        "  person (highly_recommended) from userId | identifier, traits.email | email_address, "
+        "context.traits.email | email_address  [documented/person.yaml, table person]",
     ]
 
 

@@ -80,6 +80,8 @@ class Toy(ingest_pb2_grpc.IngestServiceServicer):
             _refuse(context, found)
         is_sentinel = event.user_id.startswith("conformance")
         requests = [_track(event)]
+        if is_sentinel:
+            requests[0][2]["id"] = event.message_id
         for sent in requests if is_sentinel else self.requests(requests):
             self._post(*sent)
         return ingest_pb2.SendResponse(

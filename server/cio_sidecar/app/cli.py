@@ -269,7 +269,7 @@ def show_table(name: str | None, config: Path | None, **flags: Any) -> None:
         _fail(ConfigError(f"there is no table {name!r}; there are {known}"), EXIT_USAGE)
     for table in sorted(loaded.tables):
         if name in (None, table):
-            _print(show_tables.effective(loaded.tables[table]))
+            _print(show_tables.effective(loaded, table))
 
 
 @tables.command("check")

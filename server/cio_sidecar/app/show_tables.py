@@ -13,15 +13,17 @@ def summary(tables: TableSet) -> Iterator[str]:
     width = max(map(len, tables.tables))
     for table in sorted(tables.tables.values(), key=lambda table: table.name):
         events = ", ".join(table.events) or "from other tables"
-        yield f"{table.name:<{width}} {events}: {len(table.rows)} rows. {table.doc}"
+        count = len(tables.rows_in_force(table.name))
+        yield f"{table.name:<{width}} {events}: {count} rows. {table.doc}"
 
 
-def effective(table: Table) -> Iterator[str]:
-    """A table as it is in force: a line a row, and the file that the row comes from."""
+def effective(tables: TableSet, name: str) -> Iterator[str]:
+    """A table as it is in force: a line a row, and the file and table that the row comes from."""
+    table = tables.tables[name]
     yield f"{table.name}: {table.doc}"
     for line in _head(table):
         yield f"  {line}"
-    for row in table.rows:
+    for row in tables.rows_in_force(name):
         home = "" if row.home == table.name else f", table {row.home}"
         yield f"  {describe(row)}  [{row.origin}{home}]"
 

@@ -57,17 +57,21 @@ def missing(row: Row) -> Violation:
 
 def either(inputs: Sequence[Input]) -> str:
     """The inputs' paths as an enumeration: "userId, traits.email or context.traits.email"."""
-    named = [str(source) for source in inputs if source.path or source.expr]
-    *paths, last = named or ["a value"]
+    named = [path for source in inputs for path in fields_of(source)]
+    *paths, last = dict.fromkeys(named) or ["a value"]
     return f"{', '.join(paths)} or {last}" if paths else last
 
 
-def field_of(source: Input) -> str:
-    """The field of the event that an input speaks of, as far as it names one."""
+def fields_of(source: Input) -> tuple[str, ...]:
+    """The fields of the event that an input speaks of."""
     if source.expr:
-        paths = Expression(source.expr).paths
-        return paths[0] if paths else ""
-    return source.path
+        return Expression(source.expr).paths
+    return (source.path,) if source.path else ()
+
+
+def field_of(source: Input) -> str:
+    """The first of them; empty where it names none."""
+    return next(iter(fields_of(source)), "")
 
 
 class _Compiler:

@@ -132,9 +132,8 @@ class Expression:
         if found:
             return NoValue(why) if why else ABSENT
         if missing := _NO_KEY.search(error):
-            return NoValue(
-                f"there is no {missing[1]!r} for the expression; use has(…) if it may miss"
-            )
+            what = f"the expression found no key {missing[1]!r}; use has(…) if it may be missing"
+            return NoValue(what)
         if "budget exceeded" in error.lower():
             return NoValue(f"the expression takes more than {_MOST_ITERATIONS:,} steps")
         return NoValue(f"the expression has no value: {_STATUS.sub('', error)[:200]}")

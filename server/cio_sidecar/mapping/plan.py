@@ -13,7 +13,7 @@ from cio_sidecar.mapping.compiler import (
 from cio_sidecar.mapping.errors import FieldWarning
 from cio_sidecar.mapping.event import EVENT_TYPES, Event
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.table import Input, Row, Table, split_path
+from cio_sidecar.mapping.table import PERSON, Input, Level, Row, Table, split_path
 from cio_sidecar.operations import OPERATIONS
 
 
@@ -47,8 +47,18 @@ Choice = Callable[[Event], Plan | None]
 
 def fitting(rows: Iterable[Row], operation: str | None) -> list[Row]:
     """Those rows of an extended or a shared table whose keys an operation has."""
-    spec = OPERATIONS[operation] if operation else None
-    return [row for row in rows if spec is None or spec.open or split_path(row.key)[0] in spec.keys]
+    if operation is None:
+        return [*rows]
+    spec = OPERATIONS[operation]
+    fits: list[Row] = []
+    for row in rows:
+        key = spec.keys.get(split_path(row.key)[0])
+        if key and key.required and row.key in spec.keys:
+            # What the operation can't do without is required here, whatever it is elsewhere.
+            fits.append(row.model_copy(update={"level": Level.REQUIRED}))
+        elif key or (spec.open and row.key != PERSON):
+            fits.append(row)
+    return fits
 
 
 @dataclass

@@ -9,7 +9,7 @@ from cio_sidecar.mapping.check import check_references, check_tables
 from cio_sidecar.mapping.errors import Mistake, TableError
 from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.plan import Choice, Plan, PlanBuilder, fitting
-from cio_sidecar.mapping.table import Table, extend_rows
+from cio_sidecar.mapping.table import Row, Table, extend_rows
 from cio_sidecar.mapping.table_file import parse
 
 PROFILES: Final[dict[str, tuple[str, ...]]] = {
@@ -31,6 +31,14 @@ class TableSet:
     """For each event type that has a table: finds the plan of an event."""
     plans: tuple[Plan, ...]
     """Every plan that an event can come to."""
+
+    def rows_in_force(self, name: str) -> tuple[Row, ...]:
+        """The rows of a table with the shared ones that go with it, in order of output."""
+        plans = [plan for plan in self.plans if plan.table.name == name]
+        if not plans:
+            return self.tables[name].rows
+        rows = {row.key: row for plan in plans for row in plan.rows}
+        return tuple(rows.values())
 
 
 def load_profile(

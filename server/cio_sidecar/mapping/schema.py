@@ -21,6 +21,7 @@ def table_schema() -> dict[str, Any]:
     row["properties"]["apply"]["items"] = transforms
     entry["properties"]["apply"]["items"] = transforms
     entry["minProperties"] = 1
+    entry["properties"]["expr"]["minLength"] = 1
     one = {"oneOf": [{"type": "string"}, {"$ref": "#/$defs/InputFile"}]}
     row["properties"]["from"] = {
         "description": row["properties"]["from"]["description"],

@@ -1,5 +1,6 @@
 """The model of a mapping table."""
 
+import json
 import re
 from collections.abc import Iterable
 from enum import StrEnum
@@ -8,6 +9,9 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 EventType = Literal["identify", "page", "screen", "track", "group", "alias"]
+
+PERSON: Final = "person"
+"""The key that says whose an operation is; never an attribute."""
 
 SPREAD: Final = "*"
 """The key of a row that sets every key of an object."""
@@ -41,7 +45,8 @@ class When(Strict):
 
     def __str__(self) -> str:
         return self.expr or " and ".join(
-            f"{path} is {' or '.join(map(repr, values))}" for path, values in self.values
+            f"{path} is {' or '.join(json.dumps(value) for value in values)}"
+            for path, values in self.values
         )
 
 

@@ -57,6 +57,7 @@ class InputFile(Strict):
     """An entry of ``from``: a path in the event with transforms of its own, or a constant."""
 
     path: str = Field("", description="Path in the event: context.page.url")
+    expr: str = Field("", description="A CEL expression over event, in place of a path.")
     value: Any = Field(None, description="A constant, for where no path before it gives a value.")
     apply: list[str] = Field([], description="Transforms of this path alone, left to right.")
 
@@ -222,11 +223,13 @@ class _Reader:
                 self._mistake((), "nothing is changed: give rows, or another key of the table")
         else:
             if "events" not in given and not raw.extends:
+                known = ", ".join(self.base) or "none"
                 what = "list the event types that the table is for (events: [page])"
+                what += f", or extend a table that is there: {known}"
                 self._mistake((), f"events is missing: {what}")
             if not raw.doc:
                 self._mistake((), "doc is missing: say in a sentence what the table is for")
-            if "rows" not in given and not raw.extends and not raw.drop:
+            if "rows" not in given and not (raw.extends or raw.drop or raw.operation):
                 self._mistake((), "rows is missing")
         if raw.operation is not None and raw.operation not in OPERATIONS:
             known = ", ".join(OPERATIONS)
@@ -287,7 +290,7 @@ class _Reader:
             self._mistake(at, "a row with the key * needs apply: [object]")
         inputs = self._inputs(raw, at)
         if raw.expr is not None:
-            self._expression(raw.expr, (*at, "expr"))
+            self._expression(raw.expr, (*at, "expr"), "expr")
             inputs = (Input(expr=raw.expr, apply=tuple(raw.apply)),)
         when = self._when(raw.when, (*at, "when")) if "when" in raw.model_fields_set else None
         if len(self.mistakes) > before:
@@ -316,25 +319,27 @@ class _Reader:
             where = (*at, "from", index)
             constant = "value" in source.model_fields_set
             path = ""
-            if constant == bool(source.path):
-                self._mistake(where, "an entry of from has exactly one of path and value")
+            if constant + bool(source.path) + bool(source.expr) != 1:
+                self._mistake(where, "an entry of from has exactly one of path, value and expr")
             elif constant:
                 if index == 0 or index < len(raw.from_ or ()) - 1:
                     self._mistake(where, "a constant comes last, after at least one path")
                 if problem := _unfit(source.value):
                     self._mistake(where, f"value: {problem}")
+            elif source.expr:
+                self._expression(source.expr, where, "expr")
             else:
                 path = self._path(source.path, where)
             self._check_transforms(source.apply, where)
             # A constant is written as it shall be.
             apply = tuple(source.apply) if constant else (*source.apply, *raw.apply)
-            inputs.append(Input(path=path, value=source.value, apply=apply))
+            inputs.append(Input(path=path, expr=source.expr, value=source.value, apply=apply))
         return tuple(inputs)
 
     def _when(self, raw: Any, at: Location) -> When | None:
         """A condition, in either of its forms."""
         if isinstance(raw, str):
-            kind = self._expression(raw, at)
+            kind = self._expression(raw, at, "when")
             if kind is not None and kind not in ("BOOL", "DYN"):
                 what = f"when: expected an expression that is true or false, got {kind.lower()}"
                 self._mistake(at, what)
@@ -346,21 +351,21 @@ class _Reader:
         if len(raw) > MAX_INPUTS:
             self._mistake(at, f"when has {len(raw)} paths, the limit is {MAX_INPUTS}")
         values: list[tuple[str, tuple[_Scalar, ...]]] = []
-        for path, allowed in raw.items():
+        for given, allowed in raw.items():
             choices = allowed if isinstance(allowed, list) else [allowed]
-            path = self._path(path, at, "when: ")
+            path = self._path(given, at, "when: ")
             if not choices or any(isinstance(choice, (list, dict)) for choice in choices):
                 self._mistake(at, f"when: expected a value or a list of values for {path}")
             else:
                 values.append((path, tuple(choices)))
         return When(values=tuple(values))
 
-    def _expression(self, source: str, at: Location) -> str | None:
+    def _expression(self, source: str, at: Location, key: str) -> str | None:
         """The type that an expression gives; None where it can't be used."""
         try:
             return Expression(source).type
         except ExpressionError as error:
-            self._mistake(at, f"{at[-1]}: {error}")
+            self._mistake(at, f"{key}: {error}")
             return None
 
     def _path(self, path: str, at: Location, prefix: str = "") -> str:

@@ -14,8 +14,8 @@ from cio_sidecar.customerio import track_v1, track_v2
 from cio_sidecar.customerio.operation import V1_ONLY
 from cio_sidecar.customerio.request import Request
 from cio_sidecar.mapping.errors import TableError, Violation
-from cio_sidecar.mapping.profiles import load_profile
-from cio_sidecar.mapping.table import Input, Level, Table, When
+from cio_sidecar.mapping.profiles import TableSet, load_profile
+from cio_sidecar.mapping.table import Input, Level, When
 from cio_sidecar.renderer import Refused, Rendered
 from cio_sidecar.rpc.decode import InvalidRequest, decode
 from cio_sidecar.rpc.event_message import to_event
@@ -69,7 +69,7 @@ class MappingService:
                     name=table.name,
                     doc=table.doc,
                     applies_to=table.events,
-                    row_count=len(table.rows),
+                    row_count=len(tables.rows_in_force(table.name)),
                     operation=table.operation or "",
                 )
                 for _, table in sorted(tables.tables.items())
@@ -82,13 +82,13 @@ class MappingService:
             request = decode(mapping_pb2.GetTableRequest, data)
         except InvalidRequest as error:
             await abort_invalid(context, "INVALID_REQUEST", error.violations)
-        tables = self._intake.renderer.tables.tables
-        if request.name not in tables:
-            known = ", ".join(sorted(tables))
+        tables = self._intake.renderer.tables
+        if request.name not in tables.tables:
+            known = ", ".join(sorted(tables.tables))
             await abort_not_found(
                 context, "NO_SUCH_TABLE", f"no table {request.name[:80]!r}; there are {known}"
             )
-        return mapping_pb2.GetTableResponse(table=_table(tables[request.name]))
+        return mapping_pb2.GetTableResponse(table=_table(tables, request.name))
 
     async def render(self, data: bytes, context: Context) -> mapping_pb2.RenderResponse:
         """Show what Customer.io would be asked for an event."""
@@ -165,7 +165,8 @@ def requests(rendered: Rendered, *, v1: bool) -> list[Request]:
     ]
 
 
-def _table(table: Table) -> mapping_pb2.Table:
+def _table(tables: TableSet, name: str) -> mapping_pb2.Table:
+    table = tables.tables[name]
     message = mapping_pb2.Table(
         name=table.name,
         doc=table.doc,
@@ -177,7 +178,7 @@ def _table(table: Table) -> mapping_pb2.Table:
         drop=table.drop,
         extends=table.extends or "",
     )
-    for row in table.rows:
+    for row in tables.rows_in_force(name):
         shown = message.rows.add(
             key=row.key,
             level=_LEVELS[row.level],
