@@ -68,6 +68,13 @@ class Renderer:
         The caller has set ``messageId`` and ``receivedAt`` where the event came without: this
         function has neither clock nor randomness. The event is not changed.
         """
+        rendered = self._render(event)
+        if self._hashes and isinstance(rendered, Refused):
+            violations = [Violation(*hash_emails([*each])) for each in rendered.violations]
+            return Refused(hash_emails(rendered.message_id), violations)
+        return rendered
+
+    def _render(self, event: Event) -> Rendered | Refused:
         violations = check(event)
         if violations:
             return _refused(event, violations)
@@ -126,6 +133,8 @@ class Renderer:
             output = plan.map(event, warnings)
         steps = [(plan, output)]
         for other in plan.also:
+            if other.holds and not other.holds(event):
+                continue
             more = other.attempt(event, warnings)
             if more is not None:
                 steps.append((other, more))
@@ -136,6 +145,9 @@ class Renderer:
     ) -> tuple[Operation, ...]:
         """Encode what a plan made of an event. Raises _NotRendered."""
         violations: list[Violation] = output.pop(MISSING, None) or []
+        if self._hashes:
+            # A constant or an expression may make an address, too.
+            output = hash_emails(output)
         if violations and plan.table.operation == "identify":
             raise _NotRendered(violations)
         try:

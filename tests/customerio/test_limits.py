@@ -177,12 +177,15 @@ def test_a_name_is_cut_to_100_bytes_on_a_character_boundary(character: str) -> N
 
 @given(st.text(min_size=1, max_size=60) | st.text("aü€😀 ", min_size=20, max_size=150))
 def test_a_cut_name_is_the_longest_beginning_that_fits(name: str) -> None:
-    cut, bytes_off = limits.cut_name(name)
+    cut, changes = limits.cut_name(name)
     size = len(cut.encode())
     assert size <= 100
-    assert bytes_off == len(name.encode()) - size
     assert name.startswith(cut)
-    if bytes_off:
+    if changes:
+        off = len(name.encode()) - size
+        assert [change.description for change in changes] == [
+            f"cut to 100 bytes: {off:,} bytes too long"
+        ]
         whole = next(n for n in range(len(name), -1, -1) if len(name[:n].encode()) <= 100)
         assert cut == name[:whole].rstrip()
     else:

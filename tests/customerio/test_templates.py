@@ -294,7 +294,14 @@ def test_a_device_attribute_that_customer_io_would_refuse_is_left_out(value: str
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("u", "u"), ("a@b.co", "a@b.co"), ("cio_1", "cio_1")]
+    ("first", "second"),
+    [
+        ("u", "u"),
+        ("cio_1", "cio_1"),
+        ("a@b.co", "a@b.co"),
+        # Case makes no difference in an email address.
+        ("a@b.co", "A@b.co"),
+    ],
 )
 def test_nobody_is_folded_into_themselves(first: str, second: str) -> None:
     found = problems("merge_people", primary=first, secondary=second)

@@ -245,6 +245,8 @@ def test_an_event_leaves_the_callers_data_alone() -> None:
         ({"person": "u", "type": ["event"]}, [("type", "INVALID_VALUE")]),
         ({}, [("person", "NO_PERSON")]),
         ({"type": "page", "data": {"recipient": "r"}}, [("person", "NO_PERSON")]),
+        ({"data": "recipient"}, [("data", "WRONG_TYPE"), ("person", "NO_PERSON")]),
+        ({"data": ["recipient"]}, [("data", "WRONG_TYPE"), ("person", "NO_PERSON")]),
         ({"data": {"recipient": " "}}, [("person", "NO_PERSON")]),
         ({"data": {"recipient": 5}}, [("person", "NO_PERSON")]),
         (

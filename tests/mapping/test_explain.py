@@ -55,9 +55,9 @@ def sent(name: str, operations: list[Operation]) -> dict[str, Any]:
     first, *more = operations
     item = orjson.loads(first.item)
     if name == "event":
-        keys = orjson.loads(track_v1.request(first).body)
+        keys: dict[str, Any] = orjson.loads(track_v1.request(first).body)
         who = item.get("identifiers", {})
-        return keys | ({} if {"anonymous_id"} >= who.keys() else {"person": who})
+        return {**keys, **({} if {"anonymous_id"} >= who.keys() else {"person": who})}
     if name == "identify":
         keys = orjson.loads(track_v1.request(first).body)
         for gone in more:
@@ -66,7 +66,7 @@ def sent(name: str, operations: list[Operation]) -> dict[str, Any]:
                 "action": "delete_relationships",
                 "relationships": related,
             }
-        return keys | {"id": item["identifiers"]}
+        return {**keys, "id": item["identifiers"]}
     beside = orjson.loads(first.beside) if first.beside else {}
     return dict(read_back(OPERATIONS[name].v2, item)) | beside
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from cio_sidecar.mapping.event import check, unfit
 from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.privacy import hash_emails
 from cio_sidecar.mapping.profiles import PROFILES, load_profile
@@ -253,6 +254,8 @@ def test_no_address_of_an_event_is_in_what_becomes_of_it(
     profile: str, case: tuple[dict[str, Any], str]
 ) -> None:
     event, address = case
+    if check(event) or unfit(event):
+        return  # see the next test
     result = renderer(profile).render(event)
     assert not holds(everything(result), address)
     for operation in result.operations if isinstance(result, Rendered) else ():

@@ -109,7 +109,7 @@ def test_settings_that_name_nothing_change_nothing(profile: str, event: dict[str
 )
 def test_a_ulid_stays_as_it_is(profile: str, message_id: str) -> None:
     assert stable_ulid(message_id, 5) == message_id
-    event = {"type": "track", "event": "e", "messageId": message_id}
+    event: dict[str, Any] = {"type": "track", "event": "e", "messageId": message_id}
     assert sent(ULIDS, profile, **event)[0]["id"] == message_id
 
 
@@ -160,7 +160,7 @@ def test_derived_ulids_do_not_collide() -> None:
 def test_the_same_event_has_the_same_ulid_whenever_it_is_received(
     profile: str, times: dict[str, Any], seconds: int
 ) -> None:
-    event = {"type": "page", "name": "n", **times}
+    event: dict[str, Any] = {"type": "page", "name": "n", **times}
     ids = {
         sent(ULIDS, profile, **event, receivedAt=received)[0]["id"]
         for received in ("2023-10-01T12:00:00Z", "2024-01-01T00:00:00Z")
@@ -210,7 +210,7 @@ def test_other_text_stays_as_it_is(text: str) -> None:
 
 @given(JSON)
 def test_nothing_but_text_is_taken_for_a_date(value: Any) -> None:
-    given_value = {"a": value}
+    given_value: dict[str, Any] = {"a": value}
     before = copy.deepcopy(given_value)
     dates_to_seconds(given_value)
     assert repr(given_value) == repr(before)
@@ -232,7 +232,7 @@ def test_dates_are_converted_in_the_data_of_events(profile: str) -> None:
 
 def test_dates_are_converted_in_attributes_of_every_kind() -> None:
     assert attributes(DATES, type="identify", traits=DATED) == SECONDS
-    group = {
+    group: dict[str, Any] = {
         "type": "group",
         "groupId": "2026-03-02",
         "traits": {**DATED, "relationshipAttributes": DATED},
@@ -247,7 +247,12 @@ def test_ids_that_look_like_dates_stay_as_they_are() -> None:
     day = "2026-03-02"
     related = [{"identifiers": {"object_type_id": "1", "object_id": day}}]
     traits = {"cio_relationships": related, "d": day}
-    event = {"type": "identify", "userId": day, "anonymousId": day, "traits": traits}
+    event: dict[str, Any] = {
+        "type": "identify",
+        "userId": day,
+        "anonymousId": day,
+        "traits": traits,
+    }
     (made,) = sent(DATES, **event)
     assert made["identifiers"] == {"id": day}
     assert made["attributes"] == {"d": 1_772_409_600, "anonymous_id": day}
@@ -256,7 +261,7 @@ def test_ids_that_look_like_dates_stay_as_they_are() -> None:
 
 def test_the_attributes_of_devices_stay_text() -> None:
     context = {"device": {"token": "t", "type": "ios"}}
-    event = {"type": "track", "event": "Application Opened", "context": context}
+    event: dict[str, Any] = {"type": "track", "event": "Application Opened", "context": context}
     (made,) = sent(DATES, **event, properties={"d": "2026-03-02"})
     assert made["device"]["attributes"] == {"d": "2026-03-02"}
 
@@ -322,7 +327,7 @@ def test_lists_choose_among_properties_and_traits(
 ) -> None:
     given_value = copy.deepcopy(NESTED)
     properties = Options(allow_properties=tuple(allow), deny_properties=tuple(deny))
-    event = {"type": "track", "event": "e", "properties": given_value}
+    event: dict[str, Any] = {"type": "track", "event": "e", "properties": given_value}
     assert attributes(properties, profile, **event) == {**kept, "userId": "u"}
     traits = Options(allow_traits=tuple(allow), deny_traits=tuple(deny))
     if profile == "standard":
@@ -383,7 +388,7 @@ def test_of_too_many_attributes_the_first_stay_and_rows_keep_theirs() -> None:
 
 def test_of_too_much_data_the_largest_values_are_left_out() -> None:
     properties = {"a": "x" * 60_000, "b": "x" * 70_000, "c": 1}
-    event = {"type": "track", "event": "e", "properties": properties}
+    event: dict[str, Any] = {"type": "track", "event": "e", "properties": properties}
     made = attributes(TRUNCATE, **event)
     assert made == {"a": properties["a"], "c": 1, "userId": "u"}
     assert warned(TRUNCATE, **event) == ["properties.b"]
@@ -391,7 +396,7 @@ def test_of_too_much_data_the_largest_values_are_left_out() -> None:
 
 def test_an_object_and_a_relationship_are_cut_as_a_person_is() -> None:
     traits = {"a": "x" * 1_001, "relationshipAttributes": {"b": "x" * 1_001}}
-    event = {"type": "group", "groupId": "g", "traits": traits}
+    event: dict[str, Any] = {"type": "group", "groupId": "g", "traits": traits}
     (made,) = sent(TRUNCATE, **event)
     assert made["attributes"] == {"a": "x" * 1_000}
     assert made["cio_relationships"][0]["relationship_attributes"] == {"b": "x" * 1_000}
@@ -438,7 +443,7 @@ def test_nothing_is_refused_for_its_size_but_ids(
 @pytest.mark.parametrize("event", ["Application Opened", "Device Deleted"])
 def test_a_device_event_is_a_plain_event_as_well(event: str) -> None:
     keep = Options(keep_device_events=True)
-    device = {"context": {"device": {"token": "t", "type": "ios"}}}
+    device: dict[str, Any] = {"context": {"device": {"token": "t", "type": "ios"}}}
     made = sent(keep, type="track", event=event, properties={"a": 1}, **device)
     assert [item["action"] for item in made] == [
         sent(Options(), type="track", event=event, **device)[0]["action"],

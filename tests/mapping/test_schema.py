@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cio_sidecar.mapping.event import EVENT_TYPES
 from cio_sidecar.mapping.schema import table_schema
-from cio_sidecar.mapping.table_file import InputFile, RowFile, TableFile
+from cio_sidecar.mapping.table_shape import InputFile, RowFile, TableFile
 from cio_sidecar.mapping.transforms import TRANSFORMS
 from cio_sidecar.mapping.yaml_lines import load as read_yaml
 from cio_sidecar.operations import OPERATIONS

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cio_sidecar.mapping.compiler import compile_choice
 from cio_sidecar.mapping.explain import holds
+from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.profiles import TableSet
 from cio_sidecar.mapping.table import When
 from cio_sidecar.renderer import Renderer
@@ -24,6 +25,11 @@ def table(name: str, when: str = "", *more: str) -> str:
         f"table: {name}\ndoc: d\nevents: [track]\nextends: default\n{keys}"
         f"rows:\n  - {{key: name, value: {name}, doc: d}}\n"
     )
+
+
+def helper(name: str, *more: str) -> str:
+    """Such a table to which no event goes by itself."""
+    return table(name, "", *more).replace("events: [track]", "events: []")
 
 
 def names(tables: TableSet, **event: Any) -> list[str]:
@@ -118,6 +124,12 @@ def test_an_expression_must_be_true_and_nothing_else(
     assert names(tables, properties=properties) == ["mine" if holds_ else "e"]
 
 
+@pytest.mark.parametrize("when", ["event.properties.flag", "event.properties.flag == true"])
+def test_a_flag_is_seen_however_large_the_event_is(when: str) -> None:
+    tables = load(table("mine", f'"{when}"'), options=Options(deny_properties=("pad",)))
+    assert names(tables, properties={"flag": True, "pad": "x" * 600_000}) == ["mine"]
+
+
 def test_a_condition_that_has_no_value_draws_no_warning() -> None:
     tables = load(table("mine", "event.properties.a.b == 1"))
     assert render(tables, type="track", event="e").warnings == []
@@ -170,9 +182,8 @@ def test_an_overlay_may_give_a_table_another_condition() -> None:
 
 
 def test_a_table_for_all_events_of_a_type_is_the_last_whatever_its_place() -> None:
-    other = table("other").replace("extends: default", "extends: base")
-    base = table("base", "{event: never}")
-    tables = load("table: default\nwhen: {event: [x, y]}\n", other, base, table("y", "{event: y}"))
+    changed = "table: default\nwhen: {event: [x, y]}\n"
+    tables = load(table("other"), changed, table("y", "{event: y}"), profile="documented")
     assert [names(tables, event=event) for event in ("x", "y", "z")] == [["x"], ["y"], ["other"]]
 
 
@@ -211,13 +222,12 @@ NEEDS = "  - {{key: data.{0}, level: required, from: properties.{0}, doc: d}}\n"
 
 def chain(*needs: str) -> TableSet:
     """Tables one after the other, each with a required property; the last is for all else."""
-    texts = [
-        table(f"needs_{need}", "{event: e}" if not n else "{event: never}", f"otherwise: {after}")
-        + NEEDS.format(need)
-        for n, (need, after) in enumerate(
-            zip(needs, [*(f"needs_{need}" for need in needs[1:]), "default"], strict=True)
-        )
-    ]
+    texts = []
+    for n, need in enumerate(needs):
+        name, after = f"needs_{need}", [f"needs_{later}" for later in needs[n + 1 :]]
+        otherwise = f"otherwise: {after[0] if after else 'default'}"
+        made = helper(name, otherwise) if n else table(name, "{event: e}", otherwise)
+        texts.append(made + NEEDS.format(need))
     return load(*texts)
 
 
@@ -243,12 +253,11 @@ def test_only_the_last_table_refuses_an_event() -> None:
     assert refusals(tables, type="track", event="e") == [("properties.b", "REQUIRED")]
 
 
-STRICT = table("strict", "{event: never}") + NEEDS.format("b")
+STRICT = helper("strict") + NEEDS.format("b")
 
 
 def test_the_next_table_need_not_be_for_such_events_itself() -> None:
-    helper = STRICT.replace("events: [track]", "events: []").replace("when: {event: never}\n", "")
-    tables = load(table("mine", "{event: e}", "otherwise: strict") + NEEDS.format("a"), helper)
+    tables = load(table("mine", "{event: e}", "otherwise: strict") + NEEDS.format("a"), STRICT)
     assert names(tables, properties={"b": 1}) == ["strict"]
     assert names(tables, event="other") == ["other"]
 
@@ -259,14 +268,14 @@ def test_the_next_table_need_not_be_for_such_events_itself() -> None:
 def test_what_follows_comes_after_and_in_order() -> None:
     texts = [
         table("mine", "{event: e}", "also: [third, second]"),
-        table("second", "{event: never}"),
-        table("third", "{event: never}"),
+        helper("second"),
+        helper("third"),
     ]
     assert names(load(*texts)) == ["mine", "third", "second"]
 
 
 def test_what_follows_is_left_out_where_a_required_value_is_missing() -> None:
-    more = table("more", "{event: never}") + NEEDS.format("a")
+    more = helper("more") + NEEDS.format("a")
     tables = load(table("mine", "{event: e}", "also: more"), more)
     assert names(tables) == ["mine"]
     assert names(tables, properties={"a": 1}) == ["mine", "more"]
@@ -275,9 +284,9 @@ def test_what_follows_is_left_out_where_a_required_value_is_missing() -> None:
 def test_what_follows_follows_the_table_that_is_used() -> None:
     texts = [
         table("mine", "{event: e}", "otherwise: other", "also: a") + NEEDS.format("x"),
-        table("other", "{event: never}", "also: b"),
-        table("a", "{event: never}"),
-        table("b", "{event: never}"),
+        helper("other", "also: b"),
+        helper("a"),
+        helper("b"),
     ]
     tables = load(*texts)
     assert names(tables, properties={"x": 1}) == ["mine", "a"]

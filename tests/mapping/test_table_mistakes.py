@@ -6,7 +6,8 @@ import pytest
 from cio_sidecar.mapping.errors import Mistake, TableError
 from cio_sidecar.mapping.profiles import load_profile
 from cio_sidecar.mapping.table import Table
-from cio_sidecar.mapping.table_file import InputFile, RowFile, TableFile, parse
+from cio_sidecar.mapping.table_file import parse
+from cio_sidecar.mapping.table_shape import InputFile, RowFile, TableFile
 from cio_sidecar.mapping.transforms import TRANSFORMS
 from pydantic import BaseModel
 
@@ -26,6 +27,10 @@ NO_PATH = (
     'it in double quotes (properties."order.id")'
 )
 ONE_SOURCE = "a row has exactly one of from (an input), value (a constant) and expr (CEL)"
+LIST_EVENTS = (
+    "list the event types that the table is for (events: [page]), or extend a table that is "
+    "there: none"
+)
 EVENTS = "'identify', 'page', 'screen', 'track', 'group' or 'alias'"
 
 
@@ -206,7 +211,7 @@ def overlay_mistakes(*files: tuple[str, str], profile: str = "standard") -> list
             "  - key: data.x\n    doc: d\n    from:\n      - userId\n      - apply: [text]\n",
             9,
             "data.x",
-            "an entry of from has exactly one of path and value",
+            "an entry of from has exactly one of path, value and expr",
             id="input without a path",
         ),
         pytest.param(
@@ -313,7 +318,7 @@ def test_a_mistake_in_a_row_is_named_by_line_and_row(
         pytest.param(
             "table: t\ndoc: d\nrows: []\n",
             1,
-            "events is missing: list the event types that the table is for (events: [page])",
+            f"events is missing: {LIST_EVENTS}",
             id="no events",
         ),
         pytest.param(
@@ -421,7 +426,7 @@ def test_every_mistake_of_the_second_reading_is_named_at_once() -> None:
     )
     # fmt: off
     assert [problem.split(":", 2)[1:] for problem in mistakes(text, "t.yaml")] == [
-        ["1", " events is missing: list the event types that the table is for (events: [page])"],
+        ["1", f" events is missing: {LIST_EVENTS}"],
         ["1", " doc is missing: say in a sentence what the table is for"],
         ["3 (row t.data.x)", f" {ONE_SOURCE}"],
         ["3 (row t.data.x)", " apply goes with from; write the value as it shall be"],

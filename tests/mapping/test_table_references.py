@@ -48,13 +48,16 @@ def test_every_unknown_table_is_named_at_once() -> None:
 def test_a_circle_is_shown_from_each_table_in_it(key: str, length: int) -> None:
     names = "abc"[:length]
     ring = {name: names[(index + 1) % length] for index, name in enumerate(names)}
-    texts = [named(name, f"when: {{x: {name}}}", f"{key}: {ring[name]}") for name in names]
+    texts = [
+        named(name, f"{key}: {ring[name]}").replace("events: [alias]", "events: []")
+        for name in names
+    ]
     expected = []
     for index, name in enumerate(names):
         way = [name]
         while len(way) == 1 or way[-1] != name:
             way.append(ring[way[-1]])
-        expected.append(f"{index}.yaml:6: {key} runs in a circle: {' → '.join(way)}")
+        expected.append(f"{index}.yaml:5: {key} runs in a circle: {' → '.join(way)}")
     assert mistakes(*texts, profile="documented") == expected
 
 
@@ -69,6 +72,20 @@ def test_a_reference_that_an_overlay_adds_to_a_table_of_the_profile_is_told_by_i
     assert mistakes("table: device\notherwise: gone\n")[0].startswith(
         "0.yaml:2: otherwise: there is no table 'gone'; there are default, "
     )
+
+
+def test_otherwise_leads_to_a_table_for_every_event() -> None:
+    texts = [named("a", "otherwise: b"), named("b", "when: {x: 1}")]
+    assert mistakes(*texts, profile="documented") == [
+        "0.yaml:5: otherwise: the table b is not for every event (when): name another"
+    ]
+
+
+def test_what_follows_sends_something() -> None:
+    dropped = "table: b\ndoc: d\nevents: []\ndrop: true\n"
+    assert mistakes(named("a", "also: b"), dropped, profile="documented") == [
+        "0.yaml:5: also: the table b sends nothing (drop: true); leave it out"
+    ]
 
 
 def test_the_removal_of_a_table_that_others_need_names_the_one_that_needs_it() -> None:
@@ -159,8 +176,9 @@ def test_an_overlay_that_changes_nothing_is_refused() -> None:
 
 def test_a_table_must_list_its_events_or_extend_one_that_does() -> None:
     text = f"table: t\ndoc: d\noperation: event\n{ROWS}"
-    assert mistakes(text) == [
-        "0.yaml:1: events is missing: list the event types that the table is for (events: [page])"
+    assert mistakes(text, profile="documented") == [
+        "0.yaml:1: events is missing: list the event types that the table is for (events: [page]), "
+        f"or extend a table that is there: {DOCUMENTED}"
     ]
     # With extends it is for the same events, and then one table too many takes them all.
     (mistake,) = mistakes("table: t\ndoc: d\nextends: page\n")

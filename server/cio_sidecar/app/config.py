@@ -35,10 +35,13 @@ def _paths(value: Any) -> Any:
     paths = value.split(",") if isinstance(value, str) else value
     if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
         raise ValueError("expected names, separated by commas")
-    paths = tuple(path.strip() for path in paths if path.strip())
-    for path in paths:
-        split_path(path)
-    return paths
+    named = tuple(path.strip() for path in paths if path.strip())
+    if paths and paths != [""] and not named:
+        raise ValueError("expected names, separated by commas")
+    for path in named:
+        if split_path(path)[0] in ("traits", "properties", "context") and len(split_path(path)) > 1:
+            raise ValueError(f"name keys alone, without what holds them: {path.partition('.')[2]}")
+    return named
 
 
 _Paths = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_paths)]

@@ -3,16 +3,15 @@
 import asyncio
 import logging
 import time
+from pathlib import Path
 from typing import Final
-
-from watchfiles import awatch
 
 from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.renderer import Renderer
 from cio_sidecar.rpc.intake import Intake
 
-_WATCH_AGAIN_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 1
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +36,20 @@ class Reloader:
             self._wanted.clear()
             await self._reload()
 
-    async def watch(self) -> None:
-        """Ask for it whenever the overlay's folder changes, until cancelled."""
-        folder = self._settings.overlay
-        while folder is not None:
-            log.debug("watching %s", folder)
-            try:
-                async for _ in awatch(folder, recursive=True):
-                    self._wanted.set()
-            except OSError as error:
-                log.warning("can't watch %s: %s", folder, error)
-            await asyncio.sleep(_WATCH_AGAIN_SECONDS)
+    async def watch(self, folder: Path) -> None:
+        """Ask for it whenever the tables in a folder change, until cancelled.
+
+        It looks once a second: that sees a change however it is made, be it to the files, to the
+        folder, or to a symbolic link on the way to them.
+        """
+        seen = await asyncio.to_thread(_state, folder)
+        log.debug("watching %s", folder)
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            now = await asyncio.to_thread(_state, folder)
+            if now != seen:
+                seen = now
+                self._wanted.set()
 
     async def _reload(self) -> None:
         try:
@@ -61,3 +63,16 @@ class Reloader:
         self.loaded_at = time.time()
         self.reloads["taken up"] += 1
         log.info("tables reloaded: profile %s, %d tables", tables.profile, len(tables.tables))
+
+
+def _state(folder: Path) -> list[tuple[str, int, int, int]]:
+    """Name, inode, size and time of change of each table file; empty where there is no folder."""
+    found: list[tuple[str, int, int, int]] = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            stat = path.stat()
+        except OSError:
+            # Gone since it was listed.
+            continue
+        found.append((path.name, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return found

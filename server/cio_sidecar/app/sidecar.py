@@ -115,8 +115,8 @@ class Sidecar:
         )
         self.reloader = Reloader(settings, intake, self._reload)
         self._start_task(self.reloader.run())
-        if settings.overlay_watch:
-            self._start_task(self.reloader.watch())
+        if settings.overlay_watch and settings.overlay:
+            self._start_task(self.reloader.watch(settings.overlay))
         if settings.http_listen != "off":
             metrics = Metrics(intake, self.queue, self.dispatcher, self.reloader)
             http = HttpServer(metrics, self._not_ready_because)

@@ -21,6 +21,7 @@ from cio_sidecar.customerio.limits import (
     check_data,
     check_person,
     check_relationship,
+    check_size,
     cut_name,
 )
 from cio_sidecar.customerio.reserved import (
@@ -129,7 +130,11 @@ def identify(
             "action": DELETE_RELATIONSHIPS,
             "cio_relationships": deleted,
         }
-        operations.append(Operation(lane, orjson.dumps(gone)))
+        encoded = orjson.dumps(gone)
+        if len(encoded) > OPERATION_BYTES:
+            too_large = check_size("cio_relationships", len(encoded), OPERATION_BYTES)
+            return Encoded((), too_large, changes)
+        operations.append(Operation(lane, encoded))
     return Encoded(tuple(operations), [], changes)
 
 
@@ -251,5 +256,6 @@ def _size_mark(item: bytes) -> int:
 
 
 def _is_invite(action: str, data: dict[str, Any] | None) -> bool:
-    recipient = data.get("recipient") if data and action == "event" else None
+    is_event = action == "event" and data.__class__ is dict
+    recipient = data.get("recipient") if is_event and data else None
     return recipient.__class__ is str and not recipient.isspace() and bool(recipient)

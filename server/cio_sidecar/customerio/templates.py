@@ -61,7 +61,7 @@ def encode(spec: Spec, fields: dict[str, Any], *, keep: Collection[str] | None =
                 what = f"left out: expected {' or '.join(allowed)}"
                 changes.append(Problem(f"{name}.{inner}", "INVALID_VALUE", what))
         values[name] = value
-    if spec.differ and not problems and values[spec.differ[0]] == values[spec.differ[1]]:
+    if spec.differ and not problems and _are_same(*(values[name] for name in spec.differ)):
         first, second = spec.differ
         what = f"{first} and {second} are the same: give two that differ"
         problems.append(Problem(second, "INVALID_VALUE", what))
@@ -144,6 +144,13 @@ def _has_type(key: Key, value: Any) -> bool:
     if key.type == "scalar" and value.__class__ is int:
         return True
     return value.__class__ is str and bool(value.strip())
+
+
+def _are_same(first: str, second: str) -> bool:
+    """Whether two people are one: email addresses are so in any case."""
+    if "email" in identifiers(first):
+        first, second = first.lower(), second.lower()
+    return first == second
 
 
 def _below(name: str, problems: list[Problem]) -> list[Problem]:

@@ -54,11 +54,14 @@ def cut_data(data: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     total = len(orjson.dumps(data))
     if total <= EVENT_DATA_BYTES:
         return data, []
+    # What makes an event an invite is the last to go; then the event is refused.
     sizes = {key: len(orjson.dumps({key: value})) - 1 for key, value in data.items()}
     left_out: dict[str, Problem] = {}
     for key in sorted(reversed(data), key=sizes.__getitem__, reverse=True):  # noqa: C414 (ties)
         if total <= EVENT_DATA_BYTES:
             break
+        if key == "recipient":
+            continue
         total -= sizes[key]
         what = f"left out: {sizes[key]:,} bytes of data over the limit of {EVENT_DATA_BYTES:,}"
         left_out[key] = Problem(f"data.{key}", "TOO_LARGE", what)

@@ -39,6 +39,14 @@ def check_references(tables: Mapping[str, Table]) -> list[Mistake]:
                     known = ", ".join(tables)
                     what = f"{key}: there is no table {name!r}; there are {known}"
                     mistakes.append(_at(table, key, what))
+                elif key != "extends" and not _makes_something(tables[name], tables):
+                    what = f"{key}: the table {name} is shared and makes no operation: name another"
+                    mistakes.append(_at(table, key, what))
+                elif key == "otherwise" and tables[name].when:
+                    what = (
+                        f"otherwise: the table {name} is not for every event (when): name another"
+                    )
+                    mistakes.append(_at(table, key, what))
                 elif key == "also" and tables[name].drop:
                     what = f"also: the table {name} sends nothing (drop: true); leave it out"
                     mistakes.append(_at(table, key, what))
@@ -54,6 +62,18 @@ def check_references(tables: Mapping[str, Table]) -> list[Mistake]:
                 shown = " → ".join(circle)
                 mistakes.append(_at(table, key, f"{key} runs in a circle: {shown}"))
     return mistakes
+
+
+def _makes_something(table: Table, tables: Mapping[str, Table]) -> bool:
+    """Whether a table has an operation, by itself or from one that it extends, or drops."""
+    seen: set[str] = set()
+    while not (table.operation or table.drop):
+        base = tables.get(table.extends or "")
+        if base is None or table.name in seen:
+            return False
+        seen.add(table.name)
+        table = base
+    return True
 
 
 def _given(name: str | None) -> tuple[str, ...]:
@@ -104,6 +124,12 @@ def _misfits(table: Table, tables: Mapping[str, Table]) -> list[Mistake]:
     mistakes: list[Mistake] = []
     if table.drop:
         return []
+    if table.operation is None and table.when:
+        shared = (
+            "a table without operation is shared, and its rows hold for every event of its types: "
+            "give operation or extends, or put when on the rows"
+        )
+        mistakes.append(_at(table, "when", shared))
     if table.operation is None:
         operations = sorted(
             {

@@ -74,6 +74,12 @@ def field_of(source: Input) -> str:
     return next(iter(fields_of(source)), "")
 
 
+def compile_condition(when: When) -> Callable[[dict[str, Any]], bool]:
+    """Make the function that says whether a condition holds for an event."""
+    chosen = compile_choice("condition", [(when, True)])
+    return lambda event: chosen(event) is True
+
+
 class _Compiler:
     """Writes the source of one function, and gathers the constants that it uses."""
 

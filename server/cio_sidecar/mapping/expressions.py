@@ -20,9 +20,10 @@ from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, NoValue
 MAX_CHARACTERS: Final = 4_000
 """How long an expression may be."""
 _MOST_COST: Final = 128 * 1024 * 1024
-"""Bytes that an expression may allocate for one event, as estimated before it runs."""
+"""Bytes that an expression may allocate for one event, and steps that its patterns may take, as
+estimated before it runs."""
 _MOST_EVENT: Final = 512 * 1024
-"""How large an event may be, as JSON in bytes; one expression on a scalar alone takes any."""
+"""How large an event may be, as JSON in bytes; for what touches single scalars it is any size."""
 _MOST_ITERATIONS: Final = 10_000
 """The runtime's own bound for all macros of an expression together."""
 _MOST_NODES: Final = 10_000
@@ -37,13 +38,15 @@ _GROWS: Final = re.compile(r"\.\s*(?:replace|join)\s*\(")
 _GROWS_BY_LITERALS: Final = re.compile(
     r"\.\s*(?:replace\s*\(\s*\"\"\s*,\s*\"\"|join\s*\((?:\s*\"\")?\s*\))"
 )
+_MATCHES: Final = re.compile(r"\bmatches\s*\(")
+_MATCHES_LITERAL: Final = re.compile(r"\.\s*matches\s*\(\s*[rR]?\"\"\s*\)")
+_REPEATED: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _PATH: Final = re.compile(r"\bevent((?:\.[A-Za-z_]\w*)+)(?!\w*\s*\()")
 _WHY: Final = "\x1f"
 _ERROR: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _CODE: Final = re.compile(r"\s*\[[A-Z_]+\]$")
 _NO_KEY: Final = re.compile(r'Key not found in map : "(.*)"')
 _STATUS: Final = re.compile(r"^[A-Z_]+: ")
-_SCALARS: Final = ("BOOL", "INT", "UINT", "DOUBLE", "STRING", "NULL")
 _NO_JSON: Final = ("BYTES", "TIMESTAMP", "DURATION", "TYPE")
 
 TYPES: Final = {
@@ -95,8 +98,14 @@ class Expression:
             "text_values"
         )
         self._splits = "split" in bare
+        matches = len(_MATCHES.findall(bare))
+        if matches != len(_MATCHES_LITERAL.findall(bare)):
+            raise ExpressionError(
+                'the pattern of matches must stand there as text: event.name.matches("^A")'
+            )
+        self._patterns = sum(map(_pattern_cost, literals)) if matches else 0
         self._is_cheap = self._growth == 1 and not (
-            self._additions or self._macros or self._growths or self.type not in _SCALARS
+            self._additions or self._macros or self._growths or self._patterns
         )
         self._length = len(source)
         if not self._is_cheap and self._cost({}) > _MOST_COST:
@@ -121,6 +130,8 @@ class Expression:
                 return self._no_value(str(value.plain_value()))
             if kind in _NO_JSON:
                 return NoValue(f"gives a {kind.lower()}, which JSON has no place for")
+            if kind in ("LIST", "MAP") and len(orjson.dumps(event)) > _MOST_EVENT:
+                return NoValue("the event is too large for this expression")
             return _Budget().plain(value)
         except _TooMuch as error:
             return NoValue(str(error))
@@ -139,8 +150,9 @@ class Expression:
         return NoValue(f"the expression has no value: {_STATUS.sub('', error)[:200]}")
 
     def _cost(self, event: Event) -> int:
-        """What it may allocate at worst, in bytes: each addition copies, replace and join put text
-        into text as often as that is long, and each iteration does all of it again.
+        """What it may allocate at worst, in bytes, or take in steps of patterns: each addition
+        copies, replace and join put text into text as often as that is long, and each iteration
+        does all of it again.
         """
         try:
             encoded = orjson.dumps(event)
@@ -156,7 +168,8 @@ class Expression:
             members = self._length + (size if self._splits else encoded.count(b",") + 1)
             iterations = min(_MOST_ITERATIONS, members**self._macros)
         grown = size ** (1 + self._growths) * self._growth
-        return int(iterations * (1 + self._additions) ** 2 * grown)
+        work = max((1 + self._additions) ** 2 * grown, self._patterns * size)
+        return int(iterations * work)
 
 
 class _TooMuch(Exception):  # noqa: N818 (named for the condition)
@@ -246,6 +259,14 @@ def _function(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return result
 
     return call
+
+
+def _pattern_cost(pattern: str) -> int:
+    """Steps that a pattern may take for a byte of text: its length, repetitions written out."""
+    cost = len(pattern)
+    for least, most in _REPEATED.findall(pattern):
+        cost *= max(1, int(most or least))
+    return cost
 
 
 def _ordered(value: Any) -> Any:

@@ -8,6 +8,7 @@ from cio_sidecar.mapping.compiler import (
     Output,
     compile_attempt,
     compile_choice,
+    compile_condition,
     compile_rows,
 )
 from cio_sidecar.mapping.errors import FieldWarning
@@ -29,6 +30,8 @@ class Plan:
     """Gives the operation's keys; the violations of required rows stand under MISSING."""
     attempt: Callable[[Event, list[FieldWarning]], Output | None]
     """The same, or None where a required row has no value."""
+    holds: Callable[[Event], bool] | None = None
+    """Whether the table is for an event, where it is not for all: asked of ``also`` alone."""
     otherwise: "Plan | None" = None
     also: tuple["Plan", ...] = ()
     named: frozenset[str] = frozenset()
@@ -112,6 +115,8 @@ class PlanBuilder:
                 named=frozenset(split_path(row.key)[-1] for row in rows),
             )
             self._plans[table.name, event_type] = plan
+            if table.when:
+                plan.holds = compile_condition(table.when)
             if table.drop:
                 plan.straight = False
                 return plan

@@ -1,31 +1,39 @@
-"""Replaces email addresses by their hashes, wherever in an event they stand."""
+"""Replaces email addresses by their hashes, wherever they stand."""
 
 import hashlib
 import re
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from cio_sidecar.mapping.event import Event
 from cio_sidecar.mapping.transforms import EMAIL
 
+T = TypeVar("T")
+
+_LONGEST: Final = 320
+"""Characters of an address: 64 before the @, and 255 after it."""
+_LOCAL: Final = 64
+# The @ within a URL, JSON text or HTML is often encoded.
+_AT: Final = re.compile(r"@|%(?:25){0,4}40|\\\\?u0040|&#(?:64|x40);|\uff20", re.IGNORECASE)
+_DOMAIN: Final = re.compile(r"\w[\w\-]{0,63}(?:[.\u3002][\w\-]{1,63}){1,16}|\[[\w.:]{1,64}\]")
+_IN_LOCAL: Final = re.compile(r"[\w.+\-!#$^~|]")
+_CLOSES: Final = {'"': '"', ")": "("}
 # An address that is all of a text may have nearly any character; within a text it ends where a
-# URL or a sentence has its marks. The @ of one in a URL is often encoded.
-_WHOLE: Final = re.compile(r"[^@\s:/?&][^@\s:?&]*@(?:[\w\-.]*\.[\w\-.]*\w|\[[\w.:]+\])")
-_WITHIN: Final = re.compile(
-    r"""(?:[\w.+\-!#$%^~|]+|"[^"@]*"|\([^()@]*\))(?:@|%40)(?:\w[\w\-]*(?:\.[\w\-]+)+|\[[\w.:]+\])"""
+# URL or a sentence has its marks.
+_WHOLE: Final = re.compile(
+    r"[^@\s:/?&][^@\s:?&]{0,150}@(?:[\w\-.]{0,255}\.[\w\-.]{0,255}\w|\[[\w.:]{1,64}\])"
 )
 
 
-def hash_emails(event: Event) -> Event:
-    """The event with each email address in its keys and values replaced by the hex SHA-256 of the
-    address in lower case. The event itself is not changed.
+def hash_emails(value: T) -> T:
+    """A JSON value with each email address in its keys and texts replaced by the hex SHA-256 of the
+    address in lower case. The value itself is not changed.
     """
-    hashed: Event = _hashed(event)
+    hashed: T = _hashed(value)
     return hashed
 
 
 def _hashed(value: Any) -> Any:
     if value.__class__ is str:
-        return _hashed_text(value) if "@" in value or "%40" in value else value
+        return _hashed_text(value) if _AT.search(value) else value
     if value.__class__ is dict:
         return {_hashed(key): _hashed(item) for key, item in value.items()}
     if value.__class__ is list:
@@ -35,11 +43,42 @@ def _hashed(value: Any) -> Any:
 
 def _hashed_text(text: str) -> str:
     trimmed = text.strip()
-    if _WHOLE.fullmatch(trimmed):
+    may_be_whole = len(trimmed) <= 2 * _LONGEST
+    if may_be_whole and _WHOLE.fullmatch(trimmed):
         return _hash(trimmed)
-    replaced = _WITHIN.sub(lambda match: _hash(match[0].replace("%40", "@")), text)
+    replaced = _hashed_within(text)
     # Whatever would still identify somebody by email is hashed as it is.
-    return _hash(trimmed) if EMAIL.fullmatch(replaced.strip()) else replaced
+    return _hash(trimmed) if may_be_whole and EMAIL.fullmatch(replaced.strip()) else replaced
+
+
+def _hashed_within(text: str) -> str:
+    """Replace the addresses within a text; the work is linear in its length."""
+    parts: list[str] = []
+    done = 0
+    for at in _AT.finditer(text):
+        if at.start() < done:
+            continue
+        start = _local_start(text, at.start(), done)
+        domain = _DOMAIN.match(text, at.end()) if start < at.start() else None
+        if domain is None:
+            continue
+        address = f"{text[start : at.start()]}@{domain[0]}"
+        parts += (text[done:start], _hash(address))
+        done = domain.end()
+    parts.append(text[done:])
+    return "".join(parts)
+
+
+def _local_start(text: str, end: int, first: int) -> int:
+    """Where the part of an address before its @ begins; ``end`` where there is none."""
+    first = max(first, end - _LOCAL)
+    if end > first and (opening := _CLOSES.get(text[end - 1])):
+        quoted = text.rfind(opening, first, end - 1)
+        return quoted if quoted >= 0 else end
+    start = end
+    while start > first and _IN_LOCAL.match(text[start - 1]):
+        start -= 1
+    return start
 
 
 def _hash(address: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from cio_sidecar.mapping.event import EVENT_TYPES
-from cio_sidecar.mapping.table_file import TableFile
+from cio_sidecar.mapping.table_shape import TableFile
 from cio_sidecar.mapping.transforms import TRANSFORMS
 from cio_sidecar.operations import OPERATIONS
 
@@ -20,15 +20,17 @@ def table_schema() -> dict[str, Any]:
     transforms = {"enum": list(TRANSFORMS)}
     row["properties"]["apply"]["items"] = transforms
     entry["properties"]["apply"]["items"] = transforms
-    entry["minProperties"] = 1
+    entry["oneOf"] = [{"required": [source]} for source in ("path", "value", "expr")]
     entry["properties"]["expr"]["minLength"] = 1
     one = {"oneOf": [{"type": "string"}, {"$ref": "#/$defs/InputFile"}]}
     row["properties"]["from"] = {
         "description": row["properties"]["from"]["description"],
         "oneOf": [*one["oneOf"], {"type": "array", "items": one, "minItems": 1}],
     }
-    row["oneOf"] = [{"required": [source]} for source in ("from", "value", "expr")] + [
-        {"required": ["remove"], "maxProperties": 2}
+    stays = {"properties": {"remove": {"const": False}}}
+    row["oneOf"] = [
+        *({"required": [source], **stays} for source in ("from", "value", "expr")),
+        {"required": ["remove"], "properties": {"remove": {"const": True}}, "maxProperties": 2},
     ]
     properties = schema["properties"]
     properties["events"]["items"] = {"enum": list(EVENT_TYPES)}

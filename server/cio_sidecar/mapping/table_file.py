@@ -6,10 +6,11 @@ in check.py.
 """
 
 import math
+import re
 from collections.abc import Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cio_sidecar.mapping.errors import Mistake, TableError
@@ -17,11 +18,9 @@ from cio_sidecar.mapping.event import INTEGERS
 from cio_sidecar.mapping.expressions import Expression, ExpressionError
 from cio_sidecar.mapping.table import (
     SPREAD,
-    EventType,
     Input,
     Level,
     Row,
-    Strict,
     Table,
     When,
     extend_rows,
@@ -29,6 +28,7 @@ from cio_sidecar.mapping.table import (
     join_path,
     split_path,
 )
+from cio_sidecar.mapping.table_shape import InputFile, RowFile, TableFile
 from cio_sidecar.mapping.transforms import TRANSFORMS
 from cio_sidecar.mapping.yaml_lines import Location, YamlError, load
 from cio_sidecar.operations import OPERATIONS
@@ -39,93 +39,6 @@ MAX_INPUTS: Final = 20
 """How many entries ``from``, and paths ``when``, may have, and how many keys a path."""
 _CONSTANT_DEPTH: Final = 32
 _Scalar = str | int | float | bool | None
-
-
-WHEN_SCHEMA: Final[dict[str, Any]] = {
-    "oneOf": [
-        {"type": "string"},
-        {
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": {"type": ["string", "number", "boolean", "null", "array"]},
-        },
-    ]
-}
-
-
-class InputFile(Strict):
-    """An entry of ``from``: a path in the event with transforms of its own, or a constant."""
-
-    path: str = Field("", description="Path in the event: context.page.url")
-    expr: str = Field("", description="A CEL expression over event, in place of a path.")
-    value: Any = Field(None, description="A constant, for where no path before it gives a value.")
-    apply: list[str] = Field([], description="Transforms of this path alone, left to right.")
-
-
-class RowFile(Strict):
-    """One output key, and how its value is found."""
-
-    key: str = Field(
-        description="Output key; dots nest (data.userId), * is every key of an object."
-    )
-    level: Literal["required", "highly_recommended", "optional"] = Field(
-        "optional", description="required: an event without a value is refused."
-    )
-    doc: str = Field("", description="What the row is for, in a sentence.")
-    from_: list[InputFile] | None = Field(
-        None, alias="from", description="A path in the event, or several: the first with a value."
-    )
-    value: Any = Field(None, description="A constant.")
-    expr: str | None = Field(None, description="A CEL expression over event.")
-    apply: list[str] = Field([], description="Transforms of the value, left to right.")
-    except_: list[str] = Field(
-        [], alias="except", description="With the key *: keys of the object that are left out."
-    )
-    when: Any = Field(
-        None,
-        description="The events that the row is for: a CEL expression, or paths with their values.",
-        json_schema_extra=WHEN_SCHEMA,
-    )
-    remove: bool = Field(False, description="Takes out the row with this key.")
-
-    @field_validator("from_", mode="before")
-    @classmethod
-    def _paths(cls, source: Any) -> Any:
-        """Spell out the short forms: a path alone, and a list of paths."""
-        sources = source if isinstance(source, list) else [source]
-        return [{"path": item} if isinstance(item, str) else item for item in sources]
-
-
-def _names(source: Any) -> Any:
-    return [source] if isinstance(source, str) else source
-
-
-class TableFile(Strict):
-    """A mapping table, or what is changed in one."""
-
-    table: str = Field(description="Name of the table; one that is there is extended.")
-    doc: str = Field("", description="What the table is for, in a sentence.")
-    events: list[EventType] = Field([], description="The event types it is for.")
-    extends: str | None = Field(None, description="The table whose rows it begins with.")
-    operation: str | None = Field(
-        None, description="What its output is; without it, its rows are shared."
-    )
-    when: Any = Field(
-        None,
-        description="The events it is for: a CEL expression, or paths with their values.",
-        json_schema_extra=WHEN_SCHEMA,
-    )
-    otherwise: str | None = Field(
-        None, description="The table for events in which a required row has no value."
-    )
-    also: list[str] = Field(
-        [], description="Tables whose operations follow, where their required rows have values."
-    )
-    drop: bool = Field(False, description="true: nothing is sent for its events.")
-    remove: bool = Field(False, description="Takes out the table with this name.")
-    rows: list[RowFile] = Field([], description="Its rows, in order of output.")
-
-    _also = field_validator("also", mode="before")(_names)
 
 
 def parse(text: str, file: str, base: dict[str, Table] | None = None) -> Table | str:
@@ -372,6 +285,9 @@ class _Reader:
         """A path in its one spelling."""
         try:
             keys = split_path(path)
+            if re.search(r"\w\[\d*\]", path) and '"' not in path:
+                what = f"{path!r:.60}: a path reaches into objects alone; for a list use expr"
+                self._mistake(at, prefix + what)
             if len(keys) > MAX_INPUTS:
                 what = f"{path[:60]!r}… has over {MAX_INPUTS} keys: that is the limit"
                 self._mistake(at, prefix + what)

@@ -42,6 +42,7 @@ _JSON_TYPES: Final = {
 _APPLE: Final = frozenset(
     {"ios", "ipados", "iphone", "iphoneos", "ipad", "ipod", "watchos", "tvos", "visionos"}
 )
+_LONGEST_EMAIL: Final = 320
 _MOST_DIGITS: Final = 100
 """More than any moment has; int() itself refuses more than 4,300."""
 _EXACT_INTEGERS: Final = 2.0**53
@@ -78,7 +79,8 @@ def email_address(value: Any) -> Any:
     if value.__class__ is not str:
         return ABSENT
     trimmed = value.strip()
-    return trimmed if EMAIL.fullmatch(trimmed) else ABSENT
+    # No longer text is one, and the search would take long.
+    return trimmed if len(trimmed) <= _LONGEST_EMAIL and EMAIL.fullmatch(trimmed) else ABSENT
 
 
 def text(value: Any) -> Any:

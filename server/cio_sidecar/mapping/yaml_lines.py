@@ -12,6 +12,17 @@ import yaml
 
 MAX_DEPTH: Final = 100
 """How deep a document may nest."""
+MAX_VALUES: Final = 200_000
+"""How many values a document may hold, when its aliases are written out."""
+_KINDS: Final = ("null", "bool", "int", "float", "str", "seq", "map")
+_TAGS: Final = (
+    None,
+    *(
+        f"tag:yaml.org,2002:{kind}"
+        for kind in ["null", "bool", "int", "float", "str", "seq", "map"]
+    ),
+)
+_NO_TAGS: Final = "a tag (!…) means nothing here: put text that begins with ! in quotes"
 _TOO_DEEP: Final = (
     f"nests deeper than {MAX_DEPTH} levels, or an alias (*) stands within its anchor (&)"
 )
@@ -68,6 +79,11 @@ class Document:
 def load(text: str) -> Document:
     """Read one document. Raises YamlError."""
     try:
+        for event in yaml.parse(text, Loader=_CoreLoader):
+            if getattr(event, "tag", None) not in _TAGS:
+                # Left alone, `when: ! has(…)` would mean has(…).
+                mark = event.start_mark
+                raise YamlError(mark.line + 1 if mark else 1, _NO_TAGS)
         node = yaml.compose(text, Loader=_CoreLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -85,6 +101,9 @@ def _value(node: yaml.Node, at: Location, lines: dict[Location, int]) -> Any:
     lines[at] = node.start_mark.line + 1
     if len(at) > MAX_DEPTH:
         raise YamlError(lines[at], _TOO_DEEP)
+    if len(lines) > MAX_VALUES:
+        what = f"holds more than {MAX_VALUES:,} values, those of each alias (*) counted"
+        raise YamlError(lines[at], what)
     if isinstance(node, yaml.MappingNode):
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:

@@ -1,5 +1,7 @@
 """Takes events in: fills in what is missing, renders, stores, and says what became of each."""
 
+import logging
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +12,8 @@ from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.mapping.errors import FieldWarning, Violation
 from cio_sidecar.mapping.event import Event
 from cio_sidecar.renderer import Refused, Renderer
+
+log = logging.getLogger(__name__)
 
 
 class Status(Enum):
@@ -81,7 +85,10 @@ class Intake:
                 receipts.append(_refusal(event))
                 continue
             filled_in = complete(event, received_at, self.new_message_id)
-            rendered = render(event)
+            try:
+                rendered = render(event)
+            except Exception as error:
+                rendered = _failed(event, error)
             if isinstance(rendered, Refused):
                 if filled_in:
                     rendered = Refused("", rendered.violations)
@@ -129,6 +136,18 @@ def iso_time(unix_seconds: float) -> str:
     """A moment as ISO 8601 in UTC, with milliseconds."""
     moment = datetime.fromtimestamp(unix_seconds, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _failed(event: Event, error: Exception) -> Refused:
+    """A refusal for a failure that nobody has foreseen. The log tells where; it holds no data."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{type(error).__name__} in {place.name}, line {place.lineno}"
+    log.error("rendering failed: %s; the event is refused, please report it", where)
+    message_id = event.get("messageId")
+    what = f"the sidecar failed on this event ({where}): please report it"
+    return Refused(
+        message_id if isinstance(message_id, str) else "", [Violation("", "INTERNAL", what)]
+    )
 
 
 def _refusal(refused: Refused) -> Receipt:
