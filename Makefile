@@ -6,7 +6,7 @@ PROTOS := $(wildcard protos/cio/sidecar/v1/*.proto)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format protos conformance coverage clean
+.PHONY: help run test lint format protos conformance coverage mutate clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -22,6 +22,9 @@ conformance: $(VENV)/ready ## Run the conformance suite against this sidecar (AR
 
 coverage: $(VENV)/ready ## Check that every mapping row has a positive and a negative case
 	$(BIN)/cio-conformance coverage $(ARGS)
+
+mutate: $(VENV)/ready ## Check that the cases tell of every rule that is changed (ARGS is passed on)
+	$(BIN)/cio-conformance mutate $(ARGS)
 
 lint: $(VENV)/ready ## Check format, style, types, imports and protos
 	$(BIN)/ruff format --check .

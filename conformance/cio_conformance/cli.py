@@ -15,6 +15,7 @@ from cio_conformance.caller import TargetError
 from cio_conformance.coverage import measure
 from cio_conformance.fake_command import serve_fake
 from cio_conformance.fixtures import FIXTURES, FixtureError, Golden, load_fixtures, select
+from cio_conformance.mutation.command import mutate
 from cio_conformance.options import address, regex, report_files
 from cio_conformance.report import WRITERS, print_results, summary
 from cio_conformance.result import Profile, Result, Setup, SidecarApi
@@ -208,6 +209,9 @@ def fake(listen: tuple[str, int], site_id: str, api_key: str) -> None:
         serve_fake(*listen, Credentials(site_id, api_key), click.echo)
     except TargetError as error:
         _fail(error)
+
+
+main.add_command(mutate)
 
 
 def _select(

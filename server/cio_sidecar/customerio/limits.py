@@ -73,8 +73,8 @@ def check_anonymous_id(anonymous_id: str, key: str = "anonymous_id") -> list[Pro
     return []
 
 
-def check_size(key: str, size: int, limit: int = PERSON_ID_BYTES, what: str = "") -> list[Problem]:
-    """Check a size in bytes against a limit, by default an id's. ``what`` begins the words."""
+def check_size(key: str, size: int, limit: int, what: str = "") -> list[Problem]:
+    """Check a size in bytes against a limit. ``what`` begins the words."""
     return [_too_large(key, size, limit, what)] if size > limit else []
 
 
@@ -84,7 +84,7 @@ def check_relationship(relationship: dict[str, Any]) -> list[Problem]:
     attributes = relationship.get("relationship_attributes", {})
     problems = [*check_attributes(attributes)]
     for id_ in ids:
-        problems += check_size("", len(id_.encode()))
+        problems += check_size("", len(id_.encode()), PERSON_ID_BYTES)
     return [problem._replace(key="cio_relationships") for problem in problems]
 
 

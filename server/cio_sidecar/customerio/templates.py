@@ -11,6 +11,7 @@ from cio_sidecar.customerio.limits import (
     ATTRIBUTES_BYTES,
     BESIDE_BYTES,
     OPERATION_BYTES,
+    PERSON_ID_BYTES,
     SECONDS,
     Problem,
     check_attributes,
@@ -124,7 +125,7 @@ def _problems(name: str, key: Key, value: Any) -> list[Problem]:
         # Not even percent-encoding keeps these from meaning a folder in a path.
         return [Problem(name, "INVALID_VALUE", f"{value!r} is no {name}: use another")]
     if key.type == "id":
-        return check_size(name, len(value.encode()))
+        return check_size(name, len(value.encode()), PERSON_ID_BYTES)
     if key.type == "attributes":
         size = len(orjson.dumps(value))
         return [

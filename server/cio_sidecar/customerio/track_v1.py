@@ -35,7 +35,7 @@ def request(operation: Operation) -> Request:
             return _event(operation, item)
         if action == "identify":
             return _identify(item)
-    template = _TEMPLATES[item["type"], action]
+    template = TEMPLATES[item["type"], action]
     if template is None:
         return Request("POST", ENTITY_PATH, operation.item)
     beside = orjson.loads(operation.beside) if operation.beside else {}
@@ -83,8 +83,9 @@ def _customer(who: dict[str, str]) -> str:
     return f"/api/v1/customers/{templates.path_segment(who)}"
 
 
-_TEMPLATES: Final = {
+TEMPLATES: Final = {
     (spec.v2["type"], spec.v2["action"]): spec.v1 if isinstance(spec.v1, V1) else None
     for spec in OPERATIONS.values()
     if spec.v2
 }
+"""The template of each v2 operation's v1 request, by type and action; None where v1 has no call."""

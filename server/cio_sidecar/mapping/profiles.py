@@ -1,6 +1,6 @@
 """Profiles: named sets of tables. Reads the built-in ones and a user's overlay."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
@@ -50,6 +50,16 @@ def load_profile(
     Raises TableError with every mistake in them, and KeyError for an unknown profile.
     """
     options = options or Options()
+    tables, built_in = read_tables(profile, overlay, options)
+    return compile_tables(profile, tables, built_in, options)
+
+
+def read_tables(
+    profile: str, overlay: Iterable[tuple[str, str]], options: Options
+) -> tuple[dict[str, Table], Collection[str]]:
+    """The tables of a profile and a user's own by name, each as its files state it, and the names
+    of the profile's. Raises as load_profile() does.
+    """
     sources = [source for folder in PROFILES[profile] for source in _folder(folder)]
     sources += [source for name in _optional(options) for source in _folder(f"options/{name}")]
     tables: dict[str, Table] = {}
@@ -57,8 +67,16 @@ def load_profile(
     _read(sources, tables, mistakes)
     built_in = list(tables)
     _read(overlay, tables, mistakes)
-    mistakes = mistakes or check_references(tables)
     if mistakes:
+        raise TableError(mistakes)
+    return tables, built_in
+
+
+def compile_tables(
+    profile: str, tables: dict[str, Table], built_in: Collection[str], options: Options
+) -> TableSet:
+    """Compile what read_tables() gives. Raises TableError with every mistake in it."""
+    if mistakes := check_references(tables):
         raise TableError(mistakes)
     resolved: dict[str, Table] = {}
     for table in tables.values():

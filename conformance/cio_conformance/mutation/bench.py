@@ -1,0 +1,158 @@
+"""Renders cases within this process, by tables and encoders that may have been changed."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import orjson
+from cio_sidecar.customerio import track_v1, track_v2
+from cio_sidecar.customerio.operation import V1_ONLY, Operation
+from cio_sidecar.mapping.errors import TableError
+from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping.profiles import TableSet, compile_tables, read_tables
+from cio_sidecar.mapping.table import Table
+from cio_sidecar.renderer import Refused, Renderer
+
+from cio_conformance.compare import Window, matches
+from cio_conformance.coverage import options_of
+from cio_conformance.fixtures import Api, Golden
+from cio_conformance.result import Profile
+from cio_conformance.verdict import plain
+
+CHECKS: Final = "the tables' own checks"
+"""What kills a mutant whose tables can't be loaded."""
+
+_RECEIVED: Final = 1_900_000_000
+_RECEIVED_AT: Final = "2030-03-17T17:46:40.000Z"
+_WINDOW: Final = Window(_RECEIVED, _RECEIVED)
+_MADE_ID: Final = "01HB4HBDKTPDE3GGFBKQ41C9RZ"
+"""Stands for a message id that the sidecar makes."""
+_APIS: Final[tuple[Api, ...]] = ("v1", "v2")
+
+
+class Mutant(Protocol):
+    """A change of one rule."""
+
+    @property
+    def name(self) -> str:
+        """Stable and readable: ``page.name: from context.page.url left out``."""
+
+    def concerns(self, tables: TableSet) -> Collection[str]:
+        """The event types that can come to the rule, by the unchanged tables; none: no event."""
+
+    def applied(self, profile: Profile, tables: dict[str, Table]) -> dict[str, Table] | None:
+        """The tables with the change in them; None where the rule is not among them."""
+
+    def in_force(self) -> AbstractContextManager[None]:
+        """Within it the change holds that is not one of tables."""
+
+    def favours(self, golden: Golden) -> bool:
+        """Whether a case is likely to tell; it is tried first."""
+
+
+@dataclass
+class _Setup:
+    """Cases that need the same tables and options."""
+
+    profile: Profile
+    options: Options
+    tables: dict[str, Table]
+    built_in: Collection[str]
+    compiled: TableSet
+    goldens: list[Golden] = field(default_factory=list)
+
+
+class Bench:
+    """All cases, each under its profile and its family's settings."""
+
+    def __init__(self, goldens: Iterable[Golden], overlay: Sequence[tuple[str, str]] = ()) -> None:
+        """``overlay``: name and text of the files of a user's own tables. Raises TableError."""
+        setups: dict[tuple[Profile, Options], _Setup] = {}
+        for golden in goldens:
+            profile, options = golden.case.profile, options_of(golden.settings)
+            setup = setups.get((profile, options))
+            if setup is None:
+                tables, built_in = read_tables(profile, overlay, options)
+                compiled = compile_tables(profile, tables, built_in, options)
+                setup = _Setup(profile, options, tables, built_in, compiled)
+                setups[profile, options] = setup
+            setup.goldens.append(golden)
+        # Most mutants fall to the settings with the most cases.
+        self._setups = sorted(setups.values(), key=lambda setup: -len(setup.goldens))
+
+    def tables(self) -> list[tuple[Profile, Mapping[str, Table]]]:
+        """The tables that cases run by, as their files state them: each profile's by itself and
+        with what settings add to it.
+        """
+        return [(setup.profile, setup.tables) for setup in self._setups]
+
+    def wrong(self) -> list[str]:
+        """The cases that come out otherwise than their goldens say without any change."""
+        return [
+            golden.name
+            for setup in self._setups
+            for golden in setup.goldens
+            if _tells(golden, Renderer(setup.compiled))
+        ]
+
+    def killer(self, mutant: Mutant) -> str | None:
+        """The first case found that comes out otherwise under a change; None if none does."""
+        with mutant.in_force():
+            for setup in self._setups:
+                types = mutant.concerns(setup.compiled)
+                goldens = [each for each in setup.goldens if each.case.event.get("type") in types]
+                tables = mutant.applied(setup.profile, setup.tables) if goldens else None
+                if tables is None:
+                    continue
+                try:
+                    compiled = compile_tables(setup.profile, tables, setup.built_in, setup.options)
+                except TableError:
+                    return CHECKS
+                renderer = Renderer(compiled)
+                for golden in sorted(goldens, key=lambda each: not mutant.favours(each)):
+                    if _tells(golden, renderer):
+                        return golden.name
+        return None
+
+
+def _tells(golden: Golden, renderer: Renderer) -> bool:
+    """Whether a case comes out otherwise than its golden says, by either API."""
+    case = golden.case
+    event = {"receivedAt": _RECEIVED_AT, **case.event}
+    message_id = event.get("messageId")
+    if message_id is None or (isinstance(message_id, str) and not message_id.strip()):
+        event["messageId"] = _MADE_ID
+    try:
+        rendered = renderer.render(event)
+        if isinstance(rendered, Refused):
+            got = sorted((violation.field, violation.reason) for violation in rendered.violations)
+            return got != sorted((refusal.field, refusal.reason) for refusal in case.refuse)
+        if case.expect is None:
+            return True
+        if sorted(warning.field for warning in rendered.warnings) != sorted(case.warnings):
+            return True
+        return not all(
+            matches(plain(case.expect.by(api)), _requests(rendered.operations, api), _WINDOW)
+            for api in _APIS
+        )
+    except Exception:
+        # A change may break the encoders in any way; whichever it is, it shows.
+        return True
+
+
+def _requests(operations: Iterable[Operation], api: Api) -> list[dict[str, Any]]:
+    requests = [
+        track_v1.request(operation)
+        if api == "v1" or operation.marks & V1_ONLY
+        else track_v2.single(operation)
+        for operation in operations
+    ]
+    return [
+        {
+            "method": request.method,
+            "path": request.path,
+            "body": orjson.loads(request.body or b"null"),
+        }
+        for request in requests
+    ]
