@@ -9,10 +9,10 @@ import click
 from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.profiles import load_profile
 from rich.console import Console
-from rich.table import Column, Table
 
 from cio_conformance.caller import TargetError
 from cio_conformance.coverage import measure
+from cio_conformance.coverage_command import MATRIX_WRITERS, show
 from cio_conformance.fake_command import serve_fake
 from cio_conformance.fixtures import FIXTURES, FixtureError, Golden, load_fixtures, select
 from cio_conformance.mutation.command import mutate
@@ -98,7 +98,7 @@ def main() -> None:
     "reports",
     multiple=True,
     metavar="KIND=PATH",
-    callback=report_files,
+    callback=report_files(WRITERS),
     help="Also write junit=PATH or json=PATH.",
 )
 @click.option(
@@ -161,8 +161,23 @@ def run(
 @main.command()
 @_fixtures_option
 @_overlay_option
-def coverage(fixtures: Path, overlay: Path | None) -> None:
-    """Check that the cases prove every row of every table, with and without its value.
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Also of your own tables: every state of every row, not a positive and a negative alone.",
+)
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="KIND=PATH",
+    callback=report_files(MATRIX_WRITERS),
+    help="Also write the matrix as html=PATH or markdown=PATH.",
+)
+def coverage(
+    *, fixtures: Path, overlay: Path | None, strict: bool, reports: list[tuple[str, Path]]
+) -> None:
+    """Check that the cases prove every row of every table, in each state that its value can have.
 
     Exit 0 if they do, 1 if not.
     """
@@ -180,21 +195,9 @@ def coverage(fixtures: Path, overlay: Path | None) -> None:
         )
     except TableError as error:
         _fail(error)
-    table = Table(Column("row", overflow="fold"), "positive", "negative", "lacks")
-    for row in measured.rows:
-        negative = "constant" if row.constant else str(len(row.negative))
-        table.add_row(row.row, str(len(row.positive)), negative, " and ".join(row.lacks))
-    _console().print(table)
-    for mistake in measured.mistakes:
-        click.echo(f"mistake: {mistake}")
-    uncovered = [row for row in measured.rows if row.lacks]
-    for row in uncovered:
-        click.echo(f"not covered: {row.row} lacks a {' and a '.join(row.lacks)} case")
-    click.echo(
-        f"{len(measured.rows)} rows, {len(uncovered)} not covered, "
-        f"{len(measured.mistakes)} mistakes"
-    )
-    if uncovered or measured.mistakes:
+    enough = show(measured, _console(), strict=strict or not overlay)
+    _write(reports, lambda kind, path: MATRIX_WRITERS[kind](measured, path))
+    if not enough:
         sys.exit(EXIT_FAILED)
 
 
@@ -238,12 +241,16 @@ def _finish(results: list[Result], reports: list[tuple[str, Path]]) -> NoReturn:
         checked = "skipped" if loose[0].outcome == "skipped" else "checked by cio-sidecar render"
         click.echo(f"left to render: {len(loose)} of {families}, {checked}")
     click.echo(summary(results))
+    _write(reports, lambda kind, path: WRITERS[kind](results, path))
+    sys.exit(EXIT_FAILED if any(result.outcome == "failed" for result in results) else 0)
+
+
+def _write(reports: list[tuple[str, Path]], write: Callable[[str, Path], None]) -> None:
     for kind, path in reports:
         try:
-            WRITERS[kind](results, path)
+            write(kind, path)
         except OSError as error:
             _fail(click.ClickException(f"{path}: can't be written: {error.strerror}"))
-    sys.exit(EXIT_FAILED if any(result.outcome == "failed" for result in results) else 0)
 
 
 def _console() -> Console:

@@ -1,43 +1,75 @@
-"""Checks that the cases prove every row of every table: with its value, and without it.
+"""Measures what the cases prove of every row of every table, state by state.
 
-What a case claims (``covers``) is held against what the mapping makes of the case's event.
+What a case exercises is derived from the tables; what it claims (``covers``) is held against that.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cio_sidecar.mapping.explain import Given, row_given
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.plan import Plan
-from cio_sidecar.mapping.privacy import hash_emails
 from cio_sidecar.mapping.profiles import TableSet
-from cio_sidecar.mapping.table import SPREAD, Row, split_path
-from cio_sidecar.mapping.transforms import NoValue
+from cio_sidecar.mapping.table import Input
 
-from cio_conformance.fixtures import Case, Golden
+from cio_conformance.fixtures import Api, Golden
+from cio_conformance.matrix.columns import Column, State, columns, stand_in
+from cio_conformance.matrix.exercise import exercised, plans_of, proven_apis
 
-_NONE: Final = object()
+_POSITIVE: Final = (State.PRESENT, State.OVERRIDDEN)
+
+
+@dataclass
+class Cell:
+    """A state of a row by one API."""
+
+    why_not: str = ""
+    """Why the state can't occur; empty where it can."""
+    cases: list[str] = field(default_factory=list)
+    """The cases that exercise it, in the order of the fixtures."""
 
 
 @dataclass
 class RowCoverage:
-    """The cases that prove a row."""
+    """What the cases prove of a row."""
 
-    row: str
-    """``table.key``."""
+    name: str
+    """``table.key``, the table being the one that states the row."""
+    table: str
+    doc: str
     constant: bool
     """Whether its value is a constant, which can't be missing."""
-    positive: list[str] = field(default_factory=list)
-    """Cases with ``expect`` in which the row produced its output."""
-    negative: list[str] = field(default_factory=list)
-    """Cases in which its value is missing, wrong or refused."""
+    cells: dict[Column, dict[Api, Cell]] = field(default_factory=dict)
+    """Every state, in order: present by each input, missing, null, …"""
+    stand_ins: set[Column] = field(default_factory=set)
+    """The columns of constants that stand in where nothing else gives a value."""
 
-    @property
-    def lacks(self) -> list[str]:
-        """What kinds of cases are missing: ``positive``, ``negative``."""
-        lacking = [] if self.positive else ["positive"]
-        return lacking if self.negative or self.constant else [*lacking, "negative"]
+    def gaps(self, *, strict: bool) -> list[str]:
+        """What no case proves, each in words.
+
+        Strictly every state that can occur, by each API; else one case with the row's value and
+        one without, ``positive`` and ``negative``.
+        """
+        if not strict:
+            return [kind for kind, cases in self._ends().items() if not cases]
+        found: list[str] = []
+        for column, by_api in self.cells.items():
+            bare = [api for api, cell in by_api.items() if not cell.why_not and not cell.cases]
+            if bare:
+                found.append(f"{column} ({' and '.join(bare)})")
+        return found
+
+    def _ends(self) -> dict[str, list[str]]:
+        ends: dict[str, list[str]] = {"positive": [], "negative": []}
+        for column, by_api in self.cells.items():
+            cases = [name for cell in by_api.values() for name in cell.cases]
+            positive = column.state in _POSITIVE and column not in self.stand_ins
+            ends["positive" if positive else "negative"] += cases
+        can_be_missing = any(
+            not cell.why_not for cell in self.cells[Column(State.MISSING)].values()
+        )
+        if not self.stand_ins and (self.constant or not can_be_missing):
+            del ends["negative"]
+        return ends
 
 
 @dataclass(frozen=True)
@@ -47,7 +79,14 @@ class Coverage:
     rows: list[RowCoverage]
     """Every row of every profile, in order of the tables."""
     mistakes: list[str]
-    """Claims that can't be right."""
+    """Claims that are not true."""
+
+    def totals(self) -> tuple[int, int, int]:
+        """How many cells (a state of a row by one API) are covered, uncovered, not applicable."""
+        cells = [cell for row in self.rows for one in row.cells.values() for cell in one.values()]
+        idle = sum(bool(cell.why_not) for cell in cells)
+        covered = sum(bool(cell.cases) and not cell.why_not for cell in cells)
+        return covered, len(cells) - covered - idle, idle
 
 
 Load = Callable[[str, Options], TableSet]
@@ -55,42 +94,35 @@ Load = Callable[[str, Options], TableSet]
 
 
 def measure(
-    goldens: Iterable[Golden], load: Load, profiles: Iterable[str], files: Collection[str] = ()
+    goldens: Sequence[Golden], load: Load, profiles: Iterable[str], files: Collection[str] = ()
 ) -> Coverage:
     """Measure what cases prove of the tables of profiles, and of those that their settings add.
 
-    With ``files``, the rows that stand in those alone must be covered: a user's own.
+    With ``files``, the rows that stand in those alone are measured: a user's own.
     """
     loaded = {(profile, Options()): load(profile, Options()) for profile in profiles}
+    for golden in goldens:
+        key = golden.case.profile, options_of(golden.settings)
+        if key not in loaded:
+            loaded[key] = load(*key)
     rows: dict[str, RowCoverage] = {}
     others: set[str] = set()
-    mistakes: list[str] = []
     for tables in loaded.values():
         _add_rows(tables, rows, others, files)
+    mistakes: list[str] = []
     for golden in goldens:
-        case, options = golden.case, options_of(golden.settings)
-        if (case.profile, options) not in loaded:
-            loaded[case.profile, options] = load(case.profile, options)
-            _add_rows(loaded[case.profile, options], rows, others, files)
-        event = hash_emails(case.event) if options.email == "hash_only" else case.event
-        plans = _plans_of(loaded[case.profile, options], event)
-        mine = {row.name: (row, plan) for plan in plans for row in plan.rows}
-        for name in case.covers:
-            if name in others:
-                continue
-            if name not in rows:
-                mistakes.append(f"{golden.name}: covers {name}, but there is no such row")
-            elif name not in mine:
-                mistakes.append(
-                    f"{golden.name}: covers {name}, but no such row applies to a "
-                    f"{case.event.get('type')} event in the profile {case.profile}"
-                )
-            else:
-                row, plan = mine[name]
-                if case.expect and _produced(row, event, plan):
-                    rows[name].positive.append(golden.name)
-                elif _without_value(row, case, event):
-                    rows[name].negative.append(golden.name)
+        tables = loaded[golden.case.profile, options_of(golden.settings)]
+        found = exercised(golden.case, tables)
+        for name, column in found:
+            if name in rows:
+                for api in proven_apis(golden.case):
+                    rows[name].cells[column][api].cases.append(golden.name)
+        applying = {row.name for plan in plans_of(tables, golden.case.event) for row in plan.rows}
+        mistakes += [
+            f"{golden.name}: covers {name}, but {why}"
+            for name in golden.case.covers
+            if name not in others and (why := _untrue(name, golden, rows, applying))
+        ]
     return Coverage(list(rows.values()), mistakes)
 
 
@@ -106,71 +138,44 @@ def options_of(settings: Iterable[tuple[str, str]]) -> Options:
     return Options(**given)
 
 
+def _untrue(name: str, golden: Golden, rows: Collection[str], applying: Collection[str]) -> str:
+    """Why a claim is not true; empty if it is."""
+    if name not in rows:
+        return "there is no such row"
+    if name not in applying:
+        return (
+            f"no such row applies to a {golden.case.event.get('type')} event in the profile "
+            f"{golden.case.profile}"
+        )
+    return ""
+
+
 def _add_rows(
     tables: TableSet, rows: dict[str, RowCoverage], others: set[str], files: Collection[str]
 ) -> None:
     for plan in tables.plans:
+        before = [row for other in tables.plans if plan in other.also for row in other.rows]
+        if plan.table.events or any(plan is other.otherwise for other in tables.plans):
+            before = []
         for row in plan.rows:
             if files and row.origin not in files:
                 others.add(row.name)
-            else:
-                rows.setdefault(row.name, RowCoverage(row.name, constant=not row.inputs))
+                continue
+            entry = rows.setdefault(
+                row.name, RowCoverage(row.name, row.home, row.doc, constant=not row.inputs)
+            )
+            entry.stand_ins |= {_column(source) for source in row.inputs if stand_in(source)}
+            for (column, api), why in columns(row, plan, before).items():
+                cells = entry.cells.setdefault(column, {})
+                # A state that can occur in one of the plans can occur.
+                if not why or api not in cells:
+                    cells[api] = Cell(why)
+            entry.cells = dict(sorted(entry.cells.items(), key=_order))
 
 
-def _plans_of(tables: TableSet, event: dict[str, Any]) -> list[Plan]:
-    """Every plan that an event may come to: its table, and those that this goes on to."""
-    choice = tables.choices.get(str(event.get("type")))
-    plan = choice(event) if choice else None
-    plans: list[Plan] = []
-    pending = [plan] if plan else []
-    while pending:
-        plan = pending.pop(0)
-        plans.append(plan)
-        pending += [*([plan.otherwise] if plan.otherwise else []), *plan.also]
-    return plans
+def _column(source: Input) -> Column:
+    return Column(State.PRESENT, str(source))
 
 
-def _produced(row: Row, event: dict[str, Any], plan: Plan) -> bool:
-    """Whether the compiled mapping's output holds the row's own value at the row's key.
-
-    A null is passed on, but proves little; it does not count.
-    """
-    given = row_given(row, event)
-    value = given.value
-    if isinstance(value, NoValue) or _is_stand_in(given) or (value is None and row.inputs):
-        return False
-    path = split_path(row.key)
-    got: Any = plan.map(event, [])
-    for key in path[:-1] if path[-1] == SPREAD else path:
-        got = got.get(key, _NONE) if isinstance(got, dict) else _NONE
-    if not isinstance(value, dict) or not isinstance(got, dict):
-        return bool(type(got) is type(value) and got == value)
-    # Other rows may have set keys of their own in the object.
-    others = {*_keys_inside(path[:-1] if path[-1] == SPREAD else path, plan.rows), *row.except_}
-    own = {key: item for key, item in value.items() if key not in others}
-    return bool(own) and all(key in got and got[key] == item for key, item in own.items())
-
-
-def _is_stand_in(given: Given) -> bool:
-    """Whether the value is the constant that stands in where no input has one."""
-    return given.source is not None and not (given.source.path or given.source.expr)
-
-
-def _without_value(row: Row, case: Case, event: dict[str, Any]) -> bool:
-    """Whether the row's value is missing or wrong in a case, or the case is refused for it."""
-    given = row_given(row, event)
-    if isinstance(given.value, NoValue) or _is_stand_in(given):
-        return True
-    paths = [source.path for source in row.inputs]
-    return any(
-        refusal.field == path or refusal.field.startswith(f"{path}.")
-        for refusal in case.refuse
-        for path in paths
-    )
-
-
-def _keys_inside(path: tuple[str, ...], rows: Iterable[Row]) -> Iterator[str]:
-    for row in rows:
-        keys = split_path(row.key)
-        if len(keys) > len(path) and keys[: len(path)] == path and keys[len(path)] != SPREAD:
-            yield keys[len(path)]
+def _order(item: tuple[Column, Any]) -> int:
+    return list(State).index(item[0].state)

@@ -1,11 +1,10 @@
 """Reads the values of the commands' options: callbacks, as click has them."""
 
 import re
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import click
-
-from cio_conformance.report import WRITERS
 
 
 def address(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, int] | None:
@@ -28,16 +27,22 @@ def regex(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 
 
 def report_files(
-    _: click.Context, __: click.Parameter, values: tuple[str, ...]
-) -> list[tuple[str, Path]]:
+    kinds: Collection[str],
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], list[tuple[str, Path]]]:
     """Take each ``KIND=PATH`` apart, and check kind and folder before the run, not after it."""
-    files: list[tuple[str, Path]] = []
-    for value in values:
-        kind, path = value.partition("=")[::2]
-        if kind not in WRITERS or not path:
-            kinds = " or ".join(f"{kind}=PATH" for kind in WRITERS)
-            raise click.BadParameter(f"expected {kinds}, got {value!r}")
-        if not Path(path).absolute().parent.is_dir():
-            raise click.BadParameter(f"there is no folder {Path(path).parent} for the report")
-        files.append((kind, Path(path)))
-    return files
+
+    def read(
+        _: click.Context, __: click.Parameter, values: tuple[str, ...]
+    ) -> list[tuple[str, Path]]:
+        files: list[tuple[str, Path]] = []
+        for value in values:
+            kind, path = value.partition("=")[::2]
+            if kind not in kinds or not path:
+                known = " or ".join(f"{kind}=PATH" for kind in kinds)
+                raise click.BadParameter(f"expected {known}, got {value!r}")
+            if not Path(path).absolute().parent.is_dir():
+                raise click.BadParameter(f"there is no folder {Path(path).parent} for the report")
+            files.append((kind, Path(path)))
+        return files
+
+    return read

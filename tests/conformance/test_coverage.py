@@ -3,14 +3,17 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import pytest
 from cio_conformance.cli import main
 from cio_conformance.coverage import Coverage, RowCoverage, measure
 from cio_conformance.fixtures import load_fixtures, parse_fixtures
+from cio_conformance.matrix.columns import Column, State
 from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.profiles import TableSet, load_profile
 from click.testing import CliRunner
 
 PROFILES = ("documented", "standard")
+TAKEN = "expect: {v1: [], v2: []}"
 
 
 @cache
@@ -18,90 +21,178 @@ def load(profile: str, options: Options) -> TableSet:
     return load_profile(profile, (), options)
 
 
-def measured(event: str, covers: str, end: str = "expect: {v1: [], v2: []}") -> Coverage:
+def measured(event: str, end: str = TAKEN, covers: str = "") -> Coverage:
     text = f"family: f\ncases: [{{name: n, covers: [{covers}], event: {event}, {end}}}]\n"
     return measure(parse_fixtures(text, "f.yaml"), load, PROFILES)
 
 
 def row(coverage: Coverage, name: str) -> RowCoverage:
-    return next(row for row in coverage.rows if row.row == name)
+    return next(row for row in coverage.rows if row.name == name)
 
 
-def test_the_suites_own_cases_cover_every_row() -> None:
+def states(name: str, event: str, end: str = TAKEN, api: str = "v1") -> list[str]:
+    """The states of a row that an event exercises."""
+    cells = row(measured(event, end), name).cells
+    return [str(column) for column, by in cells.items() for a in by if a == api and by[a].cases]
+
+
+def impossible(name: str, api: str = "v1") -> dict[str, str]:
+    """The states of a row that can't occur, with the reason."""
+    cells = row(measured("{type: track}"), name).cells
+    return {
+        str(c): cell.why_not
+        for c, by in cells.items()
+        for a, cell in by.items()
+        if a == api and cell.why_not
+    }
+
+
+def refused(field: str, reason: str) -> str:
+    return f"refuse: [{{field: {field}, reason: {reason}}}]"
+
+
+def test_the_suites_own_cases_cover_every_state_of_every_row() -> None:
     coverage = measure(load_fixtures(), load, PROFILES)
     assert coverage.mistakes == []
-    assert {row.row: row.lacks for row in coverage.rows if row.lacks} == {}
+    assert {row.name: gaps for row in coverage.rows if (gaps := row.gaps(strict=True))} == {}
+    assert coverage.totals()[1] == 0
 
 
-def test_every_row_of_both_profiles_is_there() -> None:
-    names = [row.row for row in measured("{type: track}", "").rows]
-    assert "page.data.userId" in names
-    assert "identify.*" in names
-    assert len(names) == len(set(names))
+def test_every_row_of_both_profiles_is_there_once_with_the_inputs_of_both() -> None:
+    rows = measured("{type: track}").rows
+    names = [row.name for row in rows]
+    assert {"page.data.userId", "identify.*", "group_anonymous.anonymous_id"} <= {*names}
+    assert len(names) == len({*names})
+    created = next(row for row in rows if row.name == "identify.created_at")
+    assert [column.source for column in created.cells if column.state is State.PRESENT] == [
+        "traits.createdAt",
+        "traits.created_at",
+        "context.traits.createdAt",
+        "context.traits.created_at",
+    ]
 
 
-def test_a_row_that_produces_its_value_has_a_positive_case() -> None:
-    found = measured("{type: page, name: Home, context: {page: {}}}", "page.name")
-    assert row(found, "page.name").positive == ["f: n"]
-    assert row(found, "page.name").lacks == ["negative"]
+@pytest.mark.parametrize(
+    ("name", "event", "expected"),
+    [
+        ("page.name", "{type: page, name: Home}", ["present from name"]),
+        ("page.name", "{type: page, name: 5}", ["wrong type"]),
+        ("page.name", "{type: page, name: null, properties: {url: ' '}}", ["null", "unusable"]),
+        ("page.name", "{type: page, name: x, properties: {url: null}}",
+         ["present from name", "null"]),
+        ("page.name", "{type: page, name: x, context: {page: {url: u}}, properties: {url: null}}",
+         ["present from context.page.url"]),
+        ("page.type", "{type: page, name: x}", ["present"]),
+        ("page.id", "{type: page, name: x}", ["missing"]),
+        ("page.timestamp", "{type: page, name: x}", ["present from receivedAt"]),
+        ("page.data", "{type: page, name: x}", ["missing"]),
+        ("identify.created_at", "{type: identify, userId: u, traits: {created_at: null}}",
+         ["null"]),
+        ("group.object_type_id", "{type: group, userId: u, groupId: g}",
+         ["present from the constant '1'"]),
+        ("default.name", f"{{type: track, userId: u, event: {'n' * 101}}}",
+         ["present from event", "over limit"]),
+    ],
+)  # fmt: skip
+def test_a_taken_event_exercises_the_states_of_its_rows(
+    name: str, event: str, expected: list[str]
+) -> None:
+    assert states(name, event) == expected
 
 
-def test_a_claim_without_the_value_is_a_negative_case() -> None:
-    found = measured("{type: page, name: 5}", "page.name, page.id")
-    assert row(found, "page.name").negative == ["f: n"]
-    assert row(found, "page.name").lacks == ["positive"]
-    assert row(found, "page.id").negative == ["f: n"]
+@pytest.mark.parametrize(
+    ("name", "event", "end", "expected"),
+    [
+        ("person.person", "{type: track, event: E}", refused("userId", "NO_PERSON"), ["missing"]),
+        ("default.data.userId", "{type: track, event: E}", refused("userId", "NO_PERSON"), []),
+        ("default.name", "{type: track, event: 5}", refused("event", "REQUIRED"), ["wrong type"]),
+        ("default.data", "{type: track, event: 5, properties: {a: 1}}",
+         refused("event", "REQUIRED"), []),
+        ("default.data", "{type: track, properties: [1]}",
+         refused("properties", "WRONG_TYPE"), ["wrong type"]),
+        ("default.data", "{type: track, event: E, userId: u, "
+         "properties: {a: {$repeat: x, times: 100000}}}",
+         refused("properties", "TOO_LARGE"), ["over limit"]),
+        ("default.data", "{type: track, event: E, userId: u, properties: {a: 1}}",
+         refused("properties", "TOO_LARGE"), []),
+        ("global.anonymous_id", "{type: track, event: E, userId: u, anonymousId: "
+         "{$repeat: x, times: 151}}", refused("userId", "TOO_LARGE"), []),
+    ],
+)  # fmt: skip
+def test_a_refused_event_exercises_the_state_that_it_is_refused_for(
+    name: str, event: str, end: str, expected: list[str]
+) -> None:
+    assert states(name, event, end) == expected
 
 
-def test_a_value_that_is_refused_is_a_negative_case() -> None:
-    refused = "refuse: [{field: properties.a, reason: TOO_LARGE}]"
-    found = measured("{type: track, properties: {a: 1}, event: E}", "default.data", refused)
-    assert row(found, "default.data").negative == ["f: n"]
-    assert row(found, "default.data").positive == []
+def test_a_property_of_the_same_name_contends_for_a_key_where_its_value_differs() -> None:
+    event = "{type: track, event: E, userId: u, properties: {userId: %s, a: 1}}"
+    for name, source in (("default.data", "properties"), ("default.data.userId", "userId")):
+        assert states(name, event % "other") == [f"present from {source}", "overridden"]
+        assert states(name, event % "u") == [f"present from {source}"]
 
 
-def test_a_value_of_a_refused_case_is_no_positive_case() -> None:
-    refused = "refuse: [{field: userId, reason: NO_PERSON}]"
-    found = measured("{type: track, properties: {a: 1}}", "default.data", refused)
-    assert row(found, "default.data").lacks == ["positive", "negative"]
+def test_a_trait_that_is_left_out_anyway_contends_for_nothing() -> None:
+    event = "{type: identify, userId: u, traits: {createdAt: 5, created_at: 6, plan: pro}}"
+    assert states("identify.created_at", event) == ["present from traits.createdAt"]
+    assert "overridden" in impossible("identify.created_at")
 
 
-def test_a_null_that_is_passed_on_proves_nothing() -> None:
-    event = "{type: identify, userId: u, traits: {created_at: null}}"
-    found = row(measured(event, "identify.created_at"), "identify.created_at")
-    assert (found.positive, found.negative) == ([], [])
-
-
-def test_an_object_counts_though_other_rows_set_keys_in_it() -> None:
-    event = "{type: track, event: E, userId: u, properties: {userId: other, a: 1}}"
-    found = measured(event, "default.data, default.data.userId")
-    assert row(found, "default.data").positive == ["f: n"]
-    assert row(found, "default.data.userId").positive == ["f: n"]
-
-
-def test_an_object_of_which_nothing_is_left_does_not_count() -> None:
+def test_an_object_of_which_nothing_is_left_gives_no_value() -> None:
     event = "{type: track, event: E, userId: u, properties: {userId: other}}"
-    assert row(measured(event, "default.data"), "default.data").positive == []
+    assert "present from properties" not in states("default.data", event)
 
 
-def test_all_traits_count_though_some_are_left_out() -> None:
-    event = "{type: identify, userId: u, traits: {createdAt: 5, plan: pro}}"
-    assert row(measured(event, '"identify.*"'), "identify.*").positive == ["f: n"]
+def test_a_row_of_a_table_that_an_event_passed_by_shows_what_it_lacks_alone() -> None:
+    event = "{type: track, event: Application Opened, userId: u, context: {os: {name: iOS}}}"
+    assert states("device.token", event) == ["missing"]
+    assert states("device.platform", event) == []
+    assert states("default.name", event) == ["present from event"]
 
 
-def test_a_constant_needs_no_negative_case() -> None:
-    found = measured("{type: page}", "page.type")
-    assert row(found, "page.type").lacks == []
+def test_a_case_that_goes_by_v1_alone_proves_nothing_of_v2() -> None:
+    event = "{type: track, event: E, userId: u}"
+    sent = "{method: POST, path: %s, body: {}}"
+    v1, v2 = sent % "/api/v1/events", sent % "/api/v2/batch"
+    by_v1 = f"expect: {{v1: [{v1}], v2: [{v1}]}}"
+    by_both = f"expect: {{v1: [{v1}], v2: [{v2}]}}"
+    assert states("default.name", event, by_v1, "v2") == []
+    assert states("default.name", event, by_both, "v2") == ["present from event"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("page.type", {"missing", "null", "wrong type", "unusable", "over limit", "overridden"}),
+        ("page.timestamp", {"missing", "null", "over limit", "overridden"}),
+        ("identify.id", {"null"}),
+        ("identify.email_sha256", {"over limit"}),
+        ("default.data", {"unusable"}),
+        ("default.data.userId", {"over limit"}),
+        ("identify_group.object_type_id", {"missing", "null", "over limit", "overridden"}),
+        ("identify_group.person", {"missing", "null", "over limit", "overridden"}),
+    ],
+)
+def test_what_can_not_occur_is_decided_from_the_row(name: str, expected: set[str]) -> None:
+    assert {*impossible(name)} == expected
+
+
+def test_what_v2_has_no_place_for_needs_no_case_there() -> None:
+    rows = row(measured("{type: track}"), "delivery_metric.reason")
+    assert {cell["v2"].why_not for cell in rows.cells.values()} > {"v2 has no place for it"}
+    assert rows.cells[Column(State.MISSING)]["v1"].why_not == ""
+    token = impossible("delivery_metric.device_token", "v2")
+    assert token["missing"] == "without it v2 can't carry the operation"
 
 
 def test_an_unknown_row_is_a_mistake() -> None:
-    assert measured("{type: page}", "page.nme").mistakes == [
+    assert measured("{type: page}", covers="page.nme").mistakes == [
         "f: n: covers page.nme, but there is no such row"
     ]
 
 
 def test_a_row_of_another_event_type_is_a_mistake() -> None:
-    (mistake,) = measured("{type: page}", "screen.name").mistakes
+    (mistake,) = measured("{type: page}", covers="screen.name").mistakes
     assert mistake == (
         "f: n: covers screen.name, but no such row applies to a page event in the profile standard"
     )
@@ -109,22 +200,79 @@ def test_a_row_of_another_event_type_is_a_mistake() -> None:
 
 def test_a_row_of_another_profile_is_a_mistake() -> None:
     event = "{type: identify, userId: u, traits: {a: 1}}"
-    (mistake,) = measured(
-        event, '"identify.*"', "profile: documented, refuse: [{field: a, reason: B}]"
-    ).mistakes
+    end = "profile: documented, refuse: [{field: a, reason: B}]"
+    (mistake,) = measured(event, end, '"identify.*"').mistakes
     assert mistake.endswith("in the profile documented")
 
 
-def test_the_command_names_uncovered_rows_and_exits_1(tmp_path: Path) -> None:
-    (tmp_path / "f.yaml").write_text(
-        "family: f\ncases: [{name: n, covers: [page.type, page.nme], event: {type: page}, "
-        "expect: {v1: [], v2: []}}]\n"
+def test_a_claim_alone_covers_nothing() -> None:
+    found = row(measured("{type: page, name: 5}", covers="page.name"), "page.name")
+    assert found.gaps(strict=False) == ["positive"]
+
+
+def run(fixtures: Path, *arguments: str) -> tuple[int, list[str]]:
+    result = CliRunner().invoke(main, ["coverage", "--fixtures", str(fixtures), *arguments])
+    return result.exit_code, result.output.splitlines()
+
+
+@pytest.fixture
+def fixtures(tmp_path: Path) -> Path:
+    folder = tmp_path / "fixtures"
+    folder.mkdir()
+    (folder / "f.yaml").write_text(
+        "family: f\ncases: [{name: n, covers: [page.type, page.nme], "
+        "event: {type: page, name: Home}, expect: {v1: [], v2: []}}]\n"
     )
-    result = CliRunner().invoke(main, ["coverage", "--fixtures", str(tmp_path)])
-    assert result.exit_code == 1
-    lines = result.output.splitlines()
-    assert "not covered: page.name lacks a positive and a negative case" in lines
-    assert "not covered: screen.type lacks a positive case" in lines
+    return folder
+
+
+def test_the_command_names_uncovered_states_and_exits_1(fixtures: Path) -> None:
+    code, lines = run(fixtures)
+    assert code == 1
+    assert (
+        "not covered: page.name: present from context.page.url (v1 and v2), present from "
+        "properties.url (v1 and v2), missing (v1 and v2), null (v1 and v2), wrong type (v1 and v2),"
+        " unusable (v1 and v2), over limit (v1 and v2)" in lines
+    )
+    assert "not covered: screen.type: present (v1 and v2)" in lines
     assert not any(line.startswith("not covered: page.type") for line in lines)
-    rows = len(measured("{type: track}", "").rows)
+    rows = len(measured("{type: track}").rows)
     assert lines[-1] == f"{rows} rows, {rows - 1} not covered, 1 mistakes"
+
+
+OVERLAY = """\
+table: page
+rows:
+  - {key: name, from: [title, name], apply: [text], doc: The title.}
+"""
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Path:
+    folder = tmp_path / "overlay"
+    folder.mkdir()
+    (folder / "page.yaml").write_text(OVERLAY)
+    return folder
+
+
+def test_of_ones_own_rows_a_positive_and_a_negative_case_are_enough(
+    fixtures: Path, overlay: Path
+) -> None:
+    code, lines = run(fixtures, "--overlay", str(overlay))
+    assert code == 1
+    assert "not covered: page.name lacks a negative case" in lines
+    (fixtures / "g.yaml").write_text(
+        "family: g\ncases: [{name: n, event: {type: page}, "
+        "refuse: [{field: title, reason: REQUIRED}]}]\n"
+    )
+    (fixtures / "f.yaml").write_text((fixtures / "f.yaml").read_text().replace(", page.nme", ""))
+    code, lines = run(fixtures, "--overlay", str(overlay))
+    assert lines[-1] == "1 rows, 0 not covered, 0 mistakes"
+    assert code == 0
+
+
+def test_strictly_ones_own_rows_need_a_case_for_every_state(fixtures: Path, overlay: Path) -> None:
+    code, lines = run(fixtures, "--overlay", str(overlay), "--strict")
+    assert code == 1
+    (gap,) = [line for line in lines if line.startswith("not covered:")]
+    assert gap.startswith("not covered: page.name: present from title (v1 and v2), missing")
