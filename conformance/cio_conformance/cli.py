@@ -17,8 +17,8 @@ from cio_conformance.fake_command import serve_fake
 from cio_conformance.fixtures import FIXTURES, FixtureError, Golden, load_fixtures, select
 from cio_conformance.mutation.command import mutate
 from cio_conformance.options import address, regex, report_files
-from cio_conformance.report import WRITERS, print_results, summary
-from cio_conformance.result import Profile, Result, Setup, SidecarApi
+from cio_conformance.report import WRITERS, print_results
+from cio_conformance.result import Profile, Result, Setup, SidecarApi, summary
 from cio_conformance.suite import APIS, run_started, run_target
 from cio_conformance.target import DEFAULT, Credentials
 
@@ -99,7 +99,7 @@ def main() -> None:
     multiple=True,
     metavar="KIND=PATH",
     callback=report_files(WRITERS),
-    help="Also write junit=PATH or json=PATH.",
+    help="Also write html=PATH, json=PATH, junit=PATH or markdown=PATH; may be given again.",
 )
 @click.option(
     "--patience",
@@ -172,7 +172,7 @@ def run(
     multiple=True,
     metavar="KIND=PATH",
     callback=report_files(MATRIX_WRITERS),
-    help="Also write the matrix as html=PATH or markdown=PATH.",
+    help="Also write the matrix as html=PATH or markdown=PATH; may be given again.",
 )
 def coverage(
     *, fixtures: Path, overlay: Path | None, strict: bool, reports: list[tuple[str, Path]]

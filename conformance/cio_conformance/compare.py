@@ -56,10 +56,10 @@ def settled(expected: Any, actual: Any, window: Window) -> Any:
 
 def difference(expected: Any, actual: Any) -> str:
     """A readable line-by-line diff of two JSON values; empty where they are alike."""
-    lines = difflib.unified_diff(
-        _lines(expected), _lines(actual), "expected", "received", lineterm="", n=2
+    diff = difflib.unified_diff(
+        lines_of(expected), lines_of(actual), "expected", "received", lineterm="", n=2
     )
-    return "\n".join(map(_shorten, lines))
+    return "\n".join(map(shorten, diff))
 
 
 def _fills(placeholder: str, actual: Any, window: Window) -> bool:
@@ -68,12 +68,14 @@ def _fills(placeholder: str, actual: Any, window: Window) -> bool:
     return _is_ulid(actual)
 
 
-def _lines(value: Any) -> list[str]:
+def lines_of(value: Any) -> list[str]:
+    """A JSON value as the lines that a diff compares."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
     return text.splitlines()
 
 
-def _shorten(line: str) -> str:
+def shorten(line: str) -> str:
+    """A line without its middle, where it is long."""
     if len(line) <= _LINE_CHARACTERS:
         return line
     half = _LINE_CHARACTERS // 2

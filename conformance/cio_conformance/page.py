@@ -40,4 +40,5 @@ def write_page(path: Path, title: str, body: str, name: str) -> None:
 </html>
 """,
         "utf-8",
+        "backslashreplace",
     )

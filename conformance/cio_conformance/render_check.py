@@ -12,7 +12,7 @@ from cio_conformance.compare import Window
 from cio_conformance.fixtures import Golden
 from cio_conformance.result import Result, Setup
 from cio_conformance.target import command, without_settings
-from cio_conformance.verdict import ACCEPTED, REFUSED, Answer, Arrival, judge
+from cio_conformance.verdict import ACCEPTED, REFUSED, Answer, Arrival, judge, sides
 
 _SECONDS: Final = 60
 _EXIT_CODES: Final = (0, 1)
@@ -44,6 +44,8 @@ def check_rendered(goldens: Sequence[Golden], setup: Setup) -> list[Result]:
     except subprocess.TimeoutExpired:
         raise TargetError(f"{shown}: did not end within {_SECONDS} s") from None
     window = Window(start, time.time())
+    # All are rendered by one process: of its time each case has the same share.
+    share = (window.end - window.start) / len(goldens)
     lines = process.stdout.splitlines()
     if process.returncode not in _EXIT_CODES or len(lines) != len(goldens):
         said = process.stderr.decode("utf-8", "replace").strip()[-2000:] or "nothing"
@@ -52,19 +54,22 @@ def check_rendered(goldens: Sequence[Golden], setup: Setup) -> list[Result]:
             f"and {process.returncode}; it said:\n{said}"
         )
     return [
-        _result(golden, setup, line, window) for golden, line in zip(goldens, lines, strict=True)
+        _result(golden, setup, line, window, share)
+        for golden, line in zip(goldens, lines, strict=True)
     ]
 
 
-def _result(golden: Golden, setup: Setup, line: bytes, window: Window) -> Result:
+def _result(golden: Golden, setup: Setup, line: bytes, window: Window, seconds: float) -> Result:
     try:
         answer, arrivals = _read(json.loads(line))
     except (ValueError, KeyError, TypeError, AttributeError):
         shown = line[:500].decode("utf-8", "replace")
         message = f'expected {{"requests", "warnings"}} or {{"error"}}, got {shown}'
-        return Result(golden, setup, "failed", message)
-    problems = judge(golden.case, setup.golden_api, answer, arrivals, window)
-    return Result(golden, setup, "failed" if problems else "passed", "\n".join(problems))
+        return Result(golden, setup, "failed", message, seconds)
+    came = (golden.case, setup.golden_api, answer, arrivals, window)
+    if problems := judge(*came):
+        return Result(golden, setup, "failed", "\n".join(problems), seconds, *sides(*came))
+    return Result(golden, setup, "passed", duration_seconds=seconds)
 
 
 def _read(rendered: dict[str, Any]) -> tuple[Answer, list[Arrival]]:

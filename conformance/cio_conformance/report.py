@@ -1,7 +1,7 @@
-"""Reports of a run: on the terminal, as JUnit XML, as JSON."""
+"""Reports of a run: on the terminal, as JUnit XML, as JSON; and a list of all kinds."""
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,17 +11,13 @@ from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 from rich.console import Console
 from rich.text import Text
 
+from cio_conformance.report_html import write_html
+from cio_conformance.report_markdown import write_markdown
 from cio_conformance.result import Result
 
 # What XML 1.0 can't hold, escaped or not.
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
-
-
-def summary(results: Sequence[Result]) -> str:
-    """Such as ``812 passed, 0 failed, 41 skipped``."""
-    counts = Counter(result.outcome for result in results)
-    return f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped"
 
 
 def print_results(results: Sequence[Result], console: Console) -> None:
@@ -41,7 +37,7 @@ def write_junit(results: Sequence[Result], path: Path) -> None:
     for result in results:
         family = result.golden.family.family
         name = f"{family} ({result.setup})"
-        test = TestCase(_xml(result.golden.case.name), _xml(name))
+        test = TestCase(_xml(result.golden.case.name), _xml(name), result.duration_seconds)
         if result.outcome == "failed":
             failure = Failure(_xml(result.message.partition("\n")[0]))
             failure.text = _xml(result.message)
@@ -57,10 +53,7 @@ def write_junit(results: Sequence[Result], path: Path) -> None:
 
 
 def write_json(results: Sequence[Result], path: Path) -> None:
-    """Write a JSON list of family, case, profile, api, settings, outcome and message.
-
-    Raises OSError.
-    """
+    """Write a JSON list of results, as schemas/report.schema.json has it. Raises OSError."""
     shown = [
         {
             "family": result.golden.family.family,
@@ -70,6 +63,9 @@ def write_json(results: Sequence[Result], path: Path) -> None:
             "settings": dict(result.setup.settings),
             "outcome": result.outcome,
             "message": result.message,
+            "duration_seconds": round(result.duration_seconds, 6),
+            "expected": result.expected,
+            "received": result.received,
         }
         for result in results
     ]
@@ -77,8 +73,10 @@ def write_json(results: Sequence[Result], path: Path) -> None:
 
 
 WRITERS: Final[dict[str, Callable[[Sequence[Result], Path], None]]] = {
+    "html": write_html,
     "json": write_json,
     "junit": write_junit,
+    "markdown": write_markdown,
 }
 """How to write each kind of report."""
 

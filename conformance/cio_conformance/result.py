@@ -1,8 +1,10 @@
 """The words that the suite's parts share: how a sidecar is set up, and how a case ended."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cio_conformance.fixtures import Api, Golden
 
@@ -42,6 +44,18 @@ class Result:
     outcome: Outcome
     message: str = ""
     """Why it failed or was skipped: plain text, of several lines where it holds a diff."""
+    duration_seconds: float = 0.0
+    """How long it took, from the call until its requests had come; 0 where it was skipped."""
+    expected: Any = None
+    """Of a case that failed: the answer and the requests that were to come, as JSON."""
+    received: Any = None
+    """What came instead, in the same form."""
 
     def __str__(self) -> str:
         return f"{self.golden.name} [{self.setup}]"
+
+
+def summary(results: Sequence[Result]) -> str:
+    """Such as ``812 passed, 0 failed, 41 skipped``."""
+    counts = Counter(result.outcome for result in results)
+    return f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped"

@@ -11,7 +11,7 @@ from cio_conformance.compare import Window, matches
 from cio_conformance.fixtures import Golden
 from cio_conformance.inbox import Inbox
 from cio_conformance.result import Result, Setup
-from cio_conformance.verdict import ACCEPTED, Answer, Arrival, judge, plain
+from cio_conformance.verdict import ACCEPTED, Answer, Arrival, judge, plain, sides
 
 _SENTINEL: Final = "Conformance Sentinel"
 
@@ -52,6 +52,8 @@ class Runner:
         self._explain = explain
         self._clock = clock
         self._problems: dict[str, list[str]] = {}
+        self._seen: dict[str, tuple[float, Any, Any]] = {}
+        """Of each case that was run the seconds that it took, and both sides of its comparison."""
         self._came: dict[bytes, str] = {}
         """The case that each expected operation came for."""
         self._stuck: str | None = None
@@ -75,15 +77,14 @@ class Runner:
 
     def results(self, goldens: Iterable[Golden]) -> list[Result]:
         """How each case ended."""
-        return [
-            Result(
-                golden,
-                self._setup,
-                "failed" if (problems := self._problems[golden.name]) else "passed",
-                "\n".join(problems),
-            )
-            for golden in goldens
-        ]
+        return [self._result(golden) for golden in goldens]
+
+    def _result(self, golden: Golden) -> Result:
+        seconds, expected, received = self._seen.get(golden.name, (0.0, None, None))
+        if problems := self._problems[golden.name]:
+            words = "\n".join(problems)
+            return Result(golden, self._setup, "failed", words, seconds, expected, received)
+        return Result(golden, self._setup, "passed", duration_seconds=seconds)
 
     def _case(self, golden: Golden) -> list[str]:
         case, api = golden.case, self._setup.golden_api
@@ -105,6 +106,8 @@ class Runner:
             if any(matches(request, arrival.operation, window) for request in expected):
                 self._came[_key(arrival)] = golden.name
         problems = judge(case, api, answer, arrivals, window)
+        both = sides(case, api, answer, arrivals, window)
+        self._seen[golden.name] = (window.end - window.start, *both)
         if problems and len(arrivals) < len(expected) and answer.status == ACCEPTED:
             problems.append(f"waited {self._patience_seconds:g} s for it")
         if self._stuck:

@@ -65,6 +65,27 @@ def judge(
     return problems
 
 
+def sides(
+    case: Case, api: Api, answer: Answer, arrivals: Sequence[Arrival], window: Window
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a case expects and what came of it, in one form, to be laid side by side."""
+    received = [arrival.operation for arrival in arrivals]
+    wanted = plain(case.expect.by(api)) if case.expect else []
+    expected = {
+        "answer": REFUSED if case.refuse else ACCEPTED,
+        "violations": sorted(f"{refusal.field}: {refusal.reason}" for refusal in case.refuse),
+        "warnings": sorted(case.warnings),
+        "requests": settled(wanted, received, window),
+    }
+    got = {
+        "answer": answer.status,
+        "violations": sorted(f"{field}: {reason}" for field, reason, _ in answer.violations),
+        "warnings": sorted(answer.warnings),
+        "requests": received,
+    }
+    return expected, got
+
+
 def plain(requests: Sequence[ExpectedRequest]) -> list[dict[str, Any]]:
     """Expected requests in the form of those that come."""
     return [
