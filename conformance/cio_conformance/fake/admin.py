@@ -1,7 +1,7 @@
 """What the fake holds and does, over HTTP under `/_fake/`, without credentials.
 
 GET people, events, devices, objects, deliveries, suppressed, requests, stats. POST reset, scenario
-(`{"status", "count"?, "retry_after"?}`), credentials (`{"site_id", "api_key"}`).
+(one step, or `{"steps": […]}`: see `scenario_form`), credentials (`{"site_id", "api_key"}`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cio_conformance.fake.checks import check
-from cio_conformance.fake.messages import NotJSONError, Request, Response, decode, encode
+from cio_conformance.fake.messages import Request, Response, decode, encode
+from cio_conformance.fake.scenario_form import read_scenario
 from cio_conformance.fake.shapes import Shape
 
 if TYPE_CHECKING:
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
 
 _PREFIX = "/_fake/"
 
-_SCENARIO = Shape(
-    type="object",
-    fields={
-        "status": Shape(type="integer", required=True),
-        "count": Shape(type="integer", nullable=True),
-        "retry_after": Shape(type="integer", nullable=True),
-    },
-)
 _CREDENTIALS = Shape(
     type="object",
     fields={
@@ -66,8 +59,8 @@ def _act(
         if problems := list(check(body, shape)):
             return _trouble(400, *map(str, problems))
         act(fake, body)
-    except (NotJSONError, ValueError) as error:
-        return _trouble(400, str(error))
+    except ValueError as error:
+        return _trouble(400, *str(error).splitlines())
     return Response(200)
 
 
@@ -88,6 +81,6 @@ _VIEWS: Mapping[str, Callable[[FakeCustomerIO], Any]] = {
 
 _ACTIONS: Mapping[str, tuple[Shape, Callable[[FakeCustomerIO, dict[str, Any]], None]]] = {
     "reset": (Shape(type="any"), lambda fake, _: fake.reset()),
-    "scenario": (_SCENARIO, lambda fake, body: fake.fail_next(**body)),
+    "scenario": (Shape(type="any"), lambda fake, body: fake.play(read_scenario(body))),
     "credentials": (_CREDENTIALS, lambda fake, body: fake.set_credentials(**body)),
 }

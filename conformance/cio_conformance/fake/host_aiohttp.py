@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from cio_conformance.fake.messages import Request
+from cio_conformance.fake.messages import UNANSWERED, Request, Response
 from cio_conformance.fake.server import FakeCustomerIO
 
 
@@ -31,16 +32,20 @@ async def start(fake: FakeCustomerIO, host: str = "127.0.0.1", port: int = 0) ->
         OSError: the address can't be listened on.
     """
 
-    async def handle(incoming: web.Request) -> web.Response:
+    async def handle(incoming: web.Request) -> web.StreamResponse:
         body = await incoming.read()
         # `raw_path` is the target as it came: `path` would be decoded, and `%2F` lost.
         request = Request.from_target(incoming.method, incoming.raw_path, incoming.headers, body)
         response = fake.handle(request, time.time())
+        if response.delay_seconds:
+            await asyncio.sleep(response.delay_seconds)
+        if response.cut_after is not None:
+            return await _cut(incoming, response, response.cut_after)
         return web.Response(
             status=response.status,
             body=response.body,
             headers=response.headers,
-            content_type="application/json",
+            content_type=response.content_type,
         )
 
     # No size limit here: what is too large is the fake's to say.
@@ -55,3 +60,17 @@ async def start(fake: FakeCustomerIO, host: str = "127.0.0.1", port: int = 0) ->
         raise
     bound = runner.addresses[0][1]
     return Running(f"http://{f'[{host}]' if ':' in host else host}:{bound}", runner)
+
+
+async def _cut(incoming: web.Request, response: Response, after: int) -> web.StreamResponse:
+    """Send as much of the answer as is to be sent, and close the connection."""
+    sent = web.StreamResponse(status=response.status or 500, headers=response.headers)
+    if after != UNANSWERED:
+        sent.content_type = response.content_type
+        sent.content_length = response.promised_bytes
+        await sent.prepare(incoming)
+        await sent.write(response.body[:after])
+    if incoming.transport is not None:
+        # What was written is sent yet. Nothing can follow it.
+        incoming.transport.close()
+    return sent

@@ -1,22 +1,24 @@
 """Serves a fake Customer.io from threads, with pytest-httpserver: for tests that aren't async.
 
-Werkzeug closes every connection after one answer; where keep-alive matters, use `host_aiohttp`.
+Werkzeug closes every connection after one answer; where keep-alive matters, use `host_aiohttp`. So
+the connections that a scenario cuts are always new ones here, and never one that lay idle.
 """
 
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import werkzeug
 from pytest_httpserver import HTTPServer
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from cio_conformance.fake.messages import Request
+from cio_conformance.fake.messages import UNANSWERED, Request, Response
 from cio_conformance.fake.server import FakeCustomerIO
 
 
@@ -78,10 +80,36 @@ def hosted(fake: FakeCustomerIO, host: str = "127.0.0.1", port: int = 0) -> Iter
         )
         with lock:
             response = fake.handle(request, time.time())
+        if response.delay_seconds:
+            time.sleep(response.delay_seconds)
+        if response.cut_after is not None:
+            _cut(incoming.environ["werkzeug.socket"], response, response.cut_after)
         return werkzeug.Response(
-            response.body, response.status, response.headers, content_type="application/json"
+            response.body,
+            response.status or 500,
+            response.headers,
+            content_type=response.content_type,
         )
 
     with _Server(host, port) as server:
         server.expect_request(re.compile("")).respond_with_handler(handle)
         yield server.url_for("").rstrip("/")
+
+
+def _cut(connection: socket.socket, response: Response, after: int) -> None:
+    """Send as much of the answer as is to be sent, and close the connection.
+
+    Past Werkzeug, which knows only whole answers: what it sends after this goes nowhere.
+    """
+    with suppress(OSError):  # the caller may have gone before
+        if after != UNANSWERED:
+            headers = {
+                **response.headers,
+                "Content-Type": response.content_type,
+                "Content-Length": str(response.promised_bytes),
+            }
+            lines = [f"HTTP/1.1 {response.status} As Told"]
+            lines += [f"{name}: {value}" for name, value in headers.items()]
+            head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+            connection.sendall(head + response.body[:after])
+        connection.shutdown(socket.SHUT_RDWR)

@@ -17,6 +17,9 @@ import orjson
 # again, inside the few levels that a view puts around it.
 _ENVELOPE_LEVELS = 8
 
+UNANSWERED = -1
+"""As `Response.cut_after`: the connection is closed without an answer."""
+
 
 class NotJSONError(ValueError):
     """A body isn't JSON by RFC 8259 (so no NaN and no Infinity), or is nested beyond reason."""
@@ -53,11 +56,26 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP answer. Its body is JSON, or empty with status 204."""
+    """One HTTP answer, and how a host carries it out.
+
+    Its body is JSON, or empty with status 204, unless a scenario asks for something worse.
+    """
 
     status: int
+    """0: the request was not taken, and there is no answer (`cut_after` is UNANSWERED)."""
     body: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+    delay_seconds: float = 0.0
+    """How long to wait before it is sent."""
+    cut_after: int | None = None
+    """After how many bytes of the body the connection is closed, though the headers promise more;
+    UNANSWERED: before any of it is sent. None: it is sent whole."""
+
+    @property
+    def promised_bytes(self) -> int:
+        """The Content-Length: that of the body, and more than what is sent where it is cut."""
+        return len(self.body) if self.cut_after is None else max(len(self.body), self.cut_after + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +95,10 @@ class Received:
     """
 
     def view(self) -> dict[str, Any]:
-        """This request as JSON, without headers and so without credentials."""
+        """This request as JSON, without headers and so without credentials.
+
+        `cut` is there where the answer did not get through whole.
+        """
         return {
             "method": printable(self.request.method),
             "path": printable(self.request.path),
@@ -85,6 +106,7 @@ class Received:
             "body": decode_or_text(self.request.body),
             "status": self.response.status,
             "at": self.at,
+            **({} if self.response.cut_after is None else {"cut": True}),
         }
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from cio_conformance.fake import admin, routes
+from cio_conformance.fake import admin, misanswers, routes
 from cio_conformance.fake.apply import apply_call, apply_operation
 from cio_conformance.fake.messages import (
     NotJSONError,
@@ -25,19 +24,13 @@ from cio_conformance.fake.messages import (
     encode,
 )
 from cio_conformance.fake.rules import Call, check_operation, read_call
+from cio_conformance.fake.scenario import Scenario, Step
+from cio_conformance.fake.scenario_form import read_scenario
 from cio_conformance.fake.shapes import Endpoint
 from cio_conformance.fake.store import Store
 
 _REGION_URLS = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
-
-
-@dataclass(slots=True)
-class _Failure:
-    """A stretch of requests that get a status instead of an answer."""
-
-    status: int
-    left: int | None
-    retry_after: int | None
+_TOLD_TO_REFUSE = Problem("invalid", "", "refused, as told to")
 
 
 class FakeCustomerIO:
@@ -72,7 +65,6 @@ class FakeCustomerIO:
         self.received: list[Received] = []
         """Every request to the API in order; those under `/_fake/` aren't among them."""
         self._keep_requests = keep_requests
-        self._failure: _Failure | None = None
         self.set_credentials(site_id, api_key)
         self.reset()
 
@@ -86,10 +78,13 @@ class FakeCustomerIO:
         if admin.is_admin(request.path):
             return admin.handle(self, request)
         document, malformed = _read(request.body)
-        response, accepted = self._take_failure(), 0
-        if response is None:
-            response, accepted = self._answer(request, document, malformed, now)
-        received = Received(request, response, now, _operations(request, document))
+        operations = _operations(request, document)
+        response, accepted = misanswers.answer(
+            self.scenario.next(operations, now),
+            lambda refused: self._answer(request, document, malformed, now, refused),
+            operations,
+        )
+        received = Received(request, response, now, operations)
         self._remember(received, accepted)
         return response
 
@@ -176,36 +171,27 @@ class FakeCustomerIO:
         Raises:
             ValueError: the status or the count is out of range.
         """
-        if not 200 <= status <= 599:
-            raise ValueError("status must be from 200 to 599")
-        if (count is not None and count < 0) or (retry_after is not None and retry_after < 0):
-            raise ValueError("count and retry_after must not be negative")
-        self._failure = None if count == 0 else _Failure(status, count, retry_after)
+        self.play(read_scenario({"status": status, "count": count, "retry_after": retry_after}))
+
+    def play(self, steps: Iterable[Step]) -> None:
+        """Do what the steps say to the next API requests, in place of the scenario so far."""
+        self.scenario = Scenario(steps)
 
     def heal(self) -> None:
-        """End what `fail_next` began."""
-        self._failure = None
+        """End the scenario."""
+        self.play(())
 
     # Within
 
-    def _take_failure(self) -> Response | None:
-        failure = self._failure
-        if failure is None:
-            return None
-        if failure.left is not None:
-            failure.left -= 1
-            if failure.left == 0:
-                self._failure = None
-        headers = {}
-        if failure.retry_after is not None:
-            headers["Retry-After"] = str(failure.retry_after)
-        body = b"" if failure.status in (204, 304) else _error("failing, as told to")
-        return Response(failure.status, body, headers)
-
     def _answer(
-        self, request: Request, document: Any, malformed: Problem | None, now: float
+        self,
+        request: Request,
+        document: Any,
+        malformed: Problem | None,
+        now: float,
+        refused: Collection[int],
     ) -> tuple[Response, int]:
-        """The answer, and how many operations were accepted."""
+        """The answer, and how many operations were accepted; never those at the places refused."""
         route = routes.find(request.method, request.path)
         if isinstance(route, frozenset):
             if not route:
@@ -217,11 +203,13 @@ class FakeCustomerIO:
         call = read_call(route, request, document, malformed)
         if isinstance(call, list):
             return _refusal(route.endpoint, call), 0
-        return self._perform(call, now)
+        return self._perform(call, now, refused)
 
-    def _perform(self, call: Call, now: float) -> tuple[Response, int]:
+    def _perform(self, call: Call, now: float, refused: Collection[int]) -> tuple[Response, int]:
         if call.endpoint.name == "batch":
-            return self._perform_batch(call.body["batch"], now)
+            return self._perform_batch(call.body["batch"], now, refused)
+        if refused:
+            return _refusal(call.endpoint, [_TOLD_TO_REFUSE]), 0
         if call.endpoint.name == "entity":
             problems = list(check_operation(call.body))
             if problems:
@@ -235,11 +223,13 @@ class FakeCustomerIO:
             return Response(200, encode(answer)), 0
         return Response(call.endpoint.success, b"" if call.endpoint.success == 204 else b"{}"), 1
 
-    def _perform_batch(self, items: list[Any], now: float) -> tuple[Response, int]:
+    def _perform_batch(
+        self, items: list[Any], now: float, refused: Collection[int]
+    ) -> tuple[Response, int]:
         errors: list[dict[str, Any]] = []
         accepted = 0
         for index, item in enumerate(items):
-            problems = list(check_operation(item))
+            problems = [_TOLD_TO_REFUSE] if index in refused else list(check_operation(item))
             if problems:
                 errors += [{"batch_index": index, **problem.view()} for problem in problems]
             else:
