@@ -13,6 +13,8 @@ from rich.console import Console
 from cio_conformance.caller import TargetError
 from cio_conformance.coverage import measure
 from cio_conformance.coverage_command import MATRIX_WRITERS, show
+from cio_conformance.delivery import suite as delivery_suite
+from cio_conformance.delivery.cases import CASES, load_cases
 from cio_conformance.fake_command import serve_fake
 from cio_conformance.fixtures import FIXTURES, FixtureError, Golden, load_fixtures, select
 from cio_conformance.mutation.command import mutate
@@ -40,6 +42,24 @@ _overlay_option: Final = click.option(
     "--overlay",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of your own tables (*.yaml), which extend the profile's.",
+)
+
+
+_report_option: Final = click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="KIND=PATH",
+    callback=report_files(WRITERS),
+    help="Also write html=PATH, json=PATH, junit=PATH or markdown=PATH; may be given again.",
+)
+
+_patience_option: Final = click.option(
+    "--patience",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="How long a call, or a request's way to Customer.io, may take, in seconds.",
 )
 
 
@@ -93,21 +113,8 @@ def main() -> None:
 )
 @_fixtures_option
 @_overlay_option
-@click.option(
-    "--report",
-    "reports",
-    multiple=True,
-    metavar="KIND=PATH",
-    callback=report_files(WRITERS),
-    help="Also write html=PATH, json=PATH, junit=PATH or markdown=PATH; may be given again.",
-)
-@click.option(
-    "--patience",
-    type=click.FloatRange(min=0, min_open=True),
-    default=10.0,
-    show_default=True,
-    help="How long a call, or a request's way to Customer.io, may take, in seconds.",
-)
+@_report_option
+@_patience_option
 def run(
     *,
     target: str | None,
@@ -154,6 +161,84 @@ def run(
                 patience_seconds=patience,
             )
     except TargetError as error:
+        _fail(error)
+    _finish(results, reports)
+
+
+@main.command()
+@click.option(
+    "--target",
+    metavar="host:port|unix:PATH",
+    help="A sidecar that is there already; without it the suite starts its own.",
+)
+@click.option(
+    "--fake-listen",
+    callback=address,
+    metavar="host:port",
+    help="Where to serve the fake that the target sends to (its CIO_BASE_URL). With --target only.",
+)
+@click.option(
+    "--api",
+    type=click.Choice(get_args(SidecarApi)),
+    help="The API to send by. With --target it only names the results; else all.",
+)
+@_credentials_options
+@click.option(
+    "--filter",
+    "pattern",
+    metavar="REGEX",
+    callback=regex,
+    help="Only cases whose name (family: case) holds this, in whatever case.",
+)
+@click.option(
+    "--cases",
+    type=click.Path(path_type=Path),
+    default=CASES,
+    help="Folder of the delivery cases (*.yaml); the suite's own if not given.",
+)
+@_report_option
+@_patience_option
+def delivery(
+    *,
+    target: str | None,
+    fake_listen: tuple[str, int] | None,
+    api: SidecarApi | None,
+    site_id: str,
+    api_key: str,
+    pattern: str | None,
+    cases: Path,
+    reports: list[tuple[str, Path]],
+    patience: float,
+) -> None:
+    """Run the delivery cases: what comes of events while Customer.io fails.
+
+    Exit 0 if all passed, 1 if one failed, 2 if the suite can't run.
+    """
+    if (target is None) != (fake_listen is None):
+        raise click.UsageError("--target and --fake-listen go together")
+    credentials = Credentials(site_id, api_key)
+    try:
+        goldens = select(load_cases(cases), pattern)
+        if not goldens:
+            raise click.UsageError("no case matches --filter")
+        if target and fake_listen:
+            results = delivery_suite.run_target(
+                goldens,
+                Setup("standard", api or "auto"),
+                address=target,
+                fake_host=fake_listen[0],
+                fake_port=fake_listen[1],
+                credentials=credentials,
+                patience_seconds=patience,
+            )
+        else:
+            results = delivery_suite.run_started(
+                goldens,
+                apis=[api] if api else APIS,
+                credentials=credentials,
+                patience_seconds=patience,
+            )
+    except (FixtureError, TargetError) as error:
         _fail(error)
     _finish(results, reports)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
 from cio_sidecar.mapping.yaml_lines import Document, Location, YamlError, load
 from pydantic import (
@@ -46,7 +46,16 @@ SETTINGS: Final = (
 )
 """The sidecar's settings that a fixture may change: those that change the mapping."""
 
+_Named = TypeVar("_Named", bound="HasName")
 _SHORT_FORMS: Final = frozenset({"$repeat", "$numbered", "$merge"})
+
+
+class HasName(Protocol):
+    """A case of whatever kind."""
+
+    @property
+    def name(self) -> str:
+        """Unique among all cases."""
 
 
 class FixtureError(Exception):
@@ -191,7 +200,7 @@ def parse_fixtures(text: str, file: str) -> list[Golden]:
     except ValidationError as error:
         raise FixtureError(
             "\n".join(
-                f"{file}:{document.line(detail['loc'])}: {_explain(detail)}"
+                f"{file}:{document.line(detail['loc'])}: {explain(detail)}"
                 for detail in error.errors()
             )
         ) from None
@@ -206,7 +215,7 @@ def parse_fixtures(text: str, file: str) -> list[Golden]:
     return [Golden(family, case) for case in family.cases]
 
 
-def select(goldens: Iterable[Golden], pattern: str | None) -> list[Golden]:
+def select(goldens: Iterable[_Named], pattern: str | None) -> list[_Named]:
     """The cases whose name holds the pattern, a regular expression without regard to case."""
     if not pattern:
         return list(goldens)
@@ -214,7 +223,7 @@ def select(goldens: Iterable[Golden], pattern: str | None) -> list[Golden]:
     return [golden for golden in goldens if wanted.search(golden.name)]
 
 
-def _explain(detail: ErrorDetails) -> str:
+def explain(detail: ErrorDetails) -> str:
     """A mistake that pydantic found: where, what was expected, what came."""
     # pydantic marks an object's key as such.
     where = ".".join(str(part) for part in detail["loc"] if part != "[key]")

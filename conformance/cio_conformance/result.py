@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cio_conformance.delivery.cases import DeliveryGolden
 from cio_conformance.fixtures import Api, Golden
 
 Profile = Literal["documented", "standard"]
@@ -39,7 +40,7 @@ class Setup:
 class Result:
     """How a case ended with a sidecar."""
 
-    golden: Golden
+    golden: Golden | DeliveryGolden
     setup: Setup
     outcome: Outcome
     message: str = ""

@@ -52,6 +52,11 @@ class _Server(HTTPServer):
         self.server_thread = threading.Thread(target=self.thread_target, daemon=True)
         self.server_thread.start()
 
+    def thread_target(self) -> None:
+        # Stopping takes as long as this; half a second, if not told.
+        assert self.server is not None
+        self.server.serve_forever(poll_interval=0.05)
+
     def application(self, request: werkzeug.Request) -> werkzeug.Response:
         response = self.dispatch(request)
         self.clear_log()
