@@ -15,6 +15,7 @@ from cio_conformance.coverage import measure
 from cio_conformance.coverage_command import MATRIX_WRITERS, show
 from cio_conformance.delivery import suite as delivery_suite
 from cio_conformance.delivery.cases import CASES, load_cases
+from cio_conformance.fake.rule_table import table as table_of_rules
 from cio_conformance.fake_command import serve_fake
 from cio_conformance.fixtures import FIXTURES, FixtureError, Golden, load_fixtures, select
 from cio_conformance.mutation.command import mutate
@@ -291,8 +292,14 @@ def coverage(
     "--listen", callback=address, default="127.0.0.1:8099", metavar="host:port", show_default=True
 )
 @_credentials_options
-def fake(listen: tuple[str, int], site_id: str, api_key: str) -> None:
+@click.option(
+    "--rules", is_flag=True, help="Print its rules as a Markdown page, and serve nothing."
+)
+def fake(listen: tuple[str, int], site_id: str, api_key: str, *, rules: bool) -> None:
     """Serve the fake Customer.io alone, until Ctrl-C, and print each request."""
+    if rules:
+        click.echo(table_of_rules(), nl=False)
+        return
     try:
         serve_fake(*listen, Credentials(site_id, api_key), click.echo)
     except TargetError as error:

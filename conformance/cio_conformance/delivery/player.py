@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from ulid import ULID
@@ -11,6 +11,7 @@ from cio_conformance.delivery.cases import Act, DeliveryCase, DeliveryGolden, pe
 from cio_conformance.delivery.history import Sent, follow, strangers
 from cio_conformance.delivery.verdict import judge
 from cio_conformance.fake import FakeCustomerIO, Received
+from cio_conformance.fake.scenario import Step, When
 from cio_conformance.result import Result, Setup
 from cio_conformance.target import Credentials
 from cio_conformance.verdict import ACCEPTED, Answer
@@ -59,6 +60,8 @@ class _Played:
     """The log's length when it began."""
     messages: Mapping[str, dict[str, Any]]
     """The events as they are sent, by their names."""
+    tag: str
+    """Set behind the person's name: what one case leaves behind holds up no other."""
     sent: list[Sent] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -103,7 +106,7 @@ class Player:
         """Play cases. A sidecar that delivers nothing more ends it; `results` says so."""
         self.flush("its start")
         for golden in goldens:
-            played = _Played(golden, len(self._log.since(0)), _messages(golden.case))
+            played = _Played(golden, len(self._log.since(0)), *_messages(golden.case))
             self._played.append(played)
             if self._stuck:
                 played.problems.append(f"not run: {self._stuck}")
@@ -161,7 +164,7 @@ class Player:
     def _act(self, played: _Played, act: Act) -> None:
         if act.fake is not None:
             self._say_unused(played)
-            self._fake.play(act.steps)
+            self._fake.play(_tagged(step, played.tag) for step in act.steps)
         elif act.send is not None:
             self._send(played, act.send)
         elif act.credentials is not None:
@@ -191,7 +194,7 @@ class Player:
                 Sent(
                     name,
                     message["messageId"],
-                    person_of(message),
+                    person_of(case.events[name]),
                     case.operations.get(name, 1),
                     message["type"] in _KEPT,
                 )
@@ -218,8 +221,21 @@ class Player:
         self._fake.set_credentials(self._credentials.site_id, self._credentials.api_key)
 
 
-def _messages(case: DeliveryCase) -> dict[str, dict[str, Any]]:
-    """The events with message ids of their own, in place of each ``$name`` as well."""
+def _tagged(step: Step, tag: str) -> Step:
+    """A step about the persons as they are sent."""
+
+    def tagged(which: When) -> When:
+        return replace(which, person=which.person and which.person + tag)
+
+    when = step.when and tagged(step.when)
+    return replace(step, when=when, refuse=tuple(map(tagged, step.refuse)))
+
+
+def _messages(case: DeliveryCase) -> tuple[dict[str, dict[str, Any]], str]:
+    """The events with message ids of their own, in place of each ``$name`` as well; and the tag
+    that their persons have.
+    """
+    tag = f"-{str(ULID()).lower()}"
     ids = {name: str(ULID()) for name in case.events}
 
     def fill(value: Any) -> Any:
@@ -229,4 +245,8 @@ def _messages(case: DeliveryCase) -> dict[str, dict[str, Any]]:
             return [fill(item) for item in value]
         return ids.get(value[1:], value) if isinstance(value, str) and value[:1] == "$" else value
 
-    return {name: {"messageId": ids[name], **fill(event)} for name, event in case.events.items()}
+    def message(name: str, event: dict[str, Any]) -> dict[str, Any]:
+        who = {key: event[key] + tag for key in ("userId", "anonymousId") if key in event}
+        return {**fill(event), "messageId": ids[name], **who}
+
+    return {name: message(name, event) for name, event in case.events.items()}, tag
