@@ -196,7 +196,7 @@ def parse_fixtures(text: str, file: str) -> list[Golden]:
     except YamlError as error:
         raise FixtureError(f"{file}:{error.line}: {error.problem}") from None
     try:
-        family = Family.model_validate(_expand(document.value, (), document, file))
+        family = Family.model_validate(expand(document.value, (), document, file))
     except ValidationError as error:
         raise FixtureError(
             "\n".join(
@@ -237,7 +237,7 @@ def explain(detail: ErrorDetails) -> str:
     return f"{where}: {problem[0].lower()}{problem[1:]}, got {detail['input']!r:.60}"
 
 
-def _expand(value: Any, at: Location, document: Document, file: str) -> Any:
+def expand(value: Any, at: Location, document: Document, file: str) -> Any:
     """Write out the short forms ``$repeat``, ``$numbered`` and ``$merge``. Raises FixtureError."""
     match value:
         case {"$repeat": str(text), "times": int(times), **rest} if not rest:
@@ -246,15 +246,15 @@ def _expand(value: Any, at: Location, document: Document, file: str) -> Any:
             return {f"{prefix}{number}": number for number in range(count)}
         case {"$merge": list(parts), **rest} if not rest:
             written = [
-                _expand(part, (*at, "$merge", index), document, file)
+                expand(part, (*at, "$merge", index), document, file)
                 for index, part in enumerate(parts)
             ]
             if all(isinstance(part, dict) for part in written):
                 return {key: item for part in written for key, item in part.items()}
         case dict() if _SHORT_FORMS.isdisjoint(value):
-            return {key: _expand(item, (*at, key), document, file) for key, item in value.items()}
+            return {key: expand(item, (*at, key), document, file) for key, item in value.items()}
         case list():
-            return [_expand(item, (*at, index), document, file) for index, item in enumerate(value)]
+            return [expand(item, (*at, index), document, file) for index, item in enumerate(value)]
         case dict():
             pass
         case _:

@@ -72,10 +72,10 @@ class Endpoint:
 class Shapes:
     """The whole of `shapes.yaml`."""
 
-    limits: Mapping[str, Limit]
-    endpoints: Mapping[str, Endpoint]
-    parameters: Mapping[str, Shape]
-    operations: Mapping[str, Mapping[str, Shape]]
+    limits: dict[str, Limit]
+    endpoints: dict[str, Endpoint]
+    parameters: dict[str, Shape]
+    operations: dict[str, dict[str, Shape]]
     """By type, then action."""
 
 

@@ -17,6 +17,8 @@ from cio_conformance.mutation.equivalents import (
     EquivalentsError,
     load_equivalents,
 )
+from cio_conformance.mutation.fake import PREFIX, fake_mutants
+from cio_conformance.mutation.fake_cases import FakeBench, load_fake_cases
 from cio_conformance.mutation.run import Killer, processors, try_mutants
 from cio_conformance.mutation.tables import table_mutants
 from cio_conformance.options import regex
@@ -58,6 +60,12 @@ _EXIT_TROUBLE: Final = 2
     "own tables.",
 )
 @click.option(
+    "--fake",
+    "of_fake",
+    is_flag=True,
+    help="Change the rules of the fake Customer.io instead; its cases are in fake_cases.yaml.",
+)
+@click.option(
     "--jobs",
     type=click.IntRange(min=1),
     default=processors,
@@ -71,6 +79,7 @@ def mutate(
     fixtures: Path,
     overlay: Path | None,
     equivalents: Path | None,
+    of_fake: bool,
     jobs: int,
 ) -> None:
     """Prove that the cases tell of every rule that is changed.
@@ -80,10 +89,12 @@ def mutate(
 
     Exit 0 if every change is told of or listed as equivalent, 1 if not, 2 if the suite can't run.
     """
+    if of_fake and (overlay or profile):
+        raise click.UsageError("--fake has neither --overlay nor --profile")
     try:
-        mutants, killer = _of_mapping(fixtures, overlay, profile)
+        mutants, killer = _of_fake() if of_fake else _of_mapping(fixtures, overlay, profile)
         path = equivalents or (None if overlay else EQUIVALENTS)
-        reasons = load_equivalents(path) if path else {}
+        listed = load_equivalents(path) if path else {}
     except (FixtureError, TableError, EquivalentsError) as error:
         click.echo(f"cio-conformance: {error}", err=True)
         sys.exit(_EXIT_TROUBLE)
@@ -93,7 +104,10 @@ def mutate(
     if lists:
         click.echo("\n".join(mutant.name for mutant in chosen))
         return
-    everything = [mutant.name for mutant in mutants] if not profile else [*reasons]
+    # One list is for both kinds.
+    reasons = {name: why for name, why in listed.items() if name.startswith(PREFIX) == of_fake}
+    # With a profile some are not made.
+    everything = [*reasons] if profile else [mutant.name for mutant in mutants]
     verdict = try_mutants(chosen, killer, reasons, known=everything, jobs=jobs)
     _show("survived", verdict.survived)
     _show("stale in the list of equivalents", verdict.stale)
@@ -120,6 +134,19 @@ def _of_mapping(
     mutants: list[Any] = [*table_mutants(bench.tables(), {name for name, _ in files})]
     if not overlay and not profile:
         mutants += encoder_mutants()
+    return mutants, bench.killer
+
+
+def _of_fake() -> tuple[Sequence[Any], Killer]:
+    """The mutants of the fake's rules, and what tells of them. Exits where the cases are wrong as
+    it is. Raises FixtureError.
+    """
+    mutants = fake_mutants()
+    bench = FakeBench(load_fake_cases())
+    wrong = [*bench.wrong(), *bench.unknown([mutant.name for mutant in mutants])]
+    if wrong:
+        _show("wrong without any change, or of no rule", wrong)
+        sys.exit(_EXIT_TROUBLE)
     return mutants, bench.killer
 
 

@@ -148,9 +148,10 @@ def _spec_changes(spec: Spec) -> Iterator[tuple[str, Spec]]:
             f" v2_only_if {name} dropped",
             _with(spec, v2_only_if=_without(spec.v2_only_if, name)),
         )
-        for value in () if wanted is True else wanted:
-            fewer = tuple(other for other in wanted if other != value)
-            changed_if = {**spec.v2_only_if, name: fewer}
+        values = wanted if isinstance(wanted, tuple) else ()
+        for value in values:
+            others = tuple(other for other in values if other != value)
+            changed_if = {**spec.v2_only_if, name: others}
             yield f" v2_only_if {name} {value} dropped", _with(spec, v2_only_if=changed_if)
     for name in spec.beside:
         others = tuple(other for other in spec.beside if other != name)
