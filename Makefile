@@ -20,7 +20,7 @@ test: $(VENV)/ready ## Run every test (ARGS is passed to pytest)
 conformance: $(VENV)/ready ## Run the conformance suite against this sidecar (ARGS is passed on)
 	$(BIN)/cio-conformance run $(ARGS)
 
-coverage: $(VENV)/ready ## Check that every mapping row has a positive and a negative case
+coverage: $(VENV)/ready ## Check that the cases try every state of every mapping row
 	$(BIN)/cio-conformance coverage $(ARGS)
 
 mutate: $(VENV)/ready ## Check that the cases tell of every rule that is changed (ARGS is passed on)
