@@ -6,7 +6,8 @@ PROTOS := $(wildcard protos/cio/sidecar/v1/*.proto)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format protos conformance coverage mutate clean
+.PHONY: help run test lint format protos conformance reference coverage mutate clean
+REFERENCE := conformance/reference/node
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -19,6 +20,13 @@ test: $(VENV)/ready ## Run every test (ARGS is passed to pytest)
 
 conformance: $(VENV)/ready ## Run the conformance suite against this sidecar (ARGS is passed on)
 	$(BIN)/cio-conformance run $(ARGS)
+
+reference: $(VENV)/ready $(REFERENCE)/node_modules ## Run the suite against a second implementation, in Node.js
+	$(BIN)/cio-conformance run --exec 'node $(REFERENCE)/server.mjs' --profile documented --api v1 $(ARGS)
+
+$(REFERENCE)/node_modules: $(REFERENCE)/package-lock.json
+	cd $(REFERENCE) && npm ci --silent
+	@touch $@
 
 coverage: $(VENV)/ready ## Check that the cases try every state of every mapping row
 	$(BIN)/cio-conformance coverage $(ARGS)

@@ -25,7 +25,8 @@ _OPTIONS: Final = (
     # A proxy of the environment has no business with a sidecar.
     ("grpc.enable_http_proxy", 0),
 )
-_LOOK_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.02
+"""Time between two looks at a sidecar that does not serve yet."""
 
 
 class TargetError(Exception):
@@ -35,10 +36,24 @@ class TargetError(Exception):
 class Caller:
     """A channel to a sidecar at ``host:port`` or ``unix:PATH``; close it, or use ``with``."""
 
-    def __init__(self, address: str, *, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout_seconds: float,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """``credentials`` are those of TLS; without them the channel is in plain text."""
         self.address = address
         self._timeout_seconds = timeout_seconds
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        # The path of a socket is no name that a certificate could have.
+        named = (("grpc.ssl_target_name_override", "localhost"),)
+        options = (*_OPTIONS, *(named if address.startswith("unix:") else ()))
+        self._channel = (
+            grpc.secure_channel(address, credentials, options=options)
+            if credentials
+            else grpc.insecure_channel(address, options=_OPTIONS)
+        )
         self._health = health_pb2_grpc.HealthStub(self._channel)
         self._ingest = ingest_pb2_grpc.IngestServiceStub(self._channel)
 
@@ -63,29 +78,34 @@ class Caller:
         seen = "no connection"
         while (left := deadline - time.monotonic()) > 0:
             check()
-            call = self._watch(health_pb2.HealthCheckRequest(), min(left, _LOOK_SECONDS))
             try:
-                for answer in call:
-                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                        return
-                    name = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-                    seen = f"health {name}"
+                answer = self._check(left)
             except grpc.RpcError as error:
-                if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                call = cast("grpc.Call", error)
+                if call.code() is grpc.StatusCode.UNIMPLEMENTED:
                     raise TargetError(
                         f"{self.address} has no gRPC health service: is it a sidecar?"
                     ) from None
-            finally:
-                call.cancel()
+                if call.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                    seen = f"{call.code().name} ({call.details()})"
+            else:
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+                name = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+                seen = f"health {name}"
+            time.sleep(_LOOK_SECONDS)
         raise TargetError(
             f"{self.address}: expected a sidecar that serves within {seconds:g} s, got {seen}: "
             "is it running, and does CIO_LISTEN name this address?"
         )
 
-    def _watch(self, request: health_pb2.HealthCheckRequest, seconds: float) -> Any:
-        # The types of the generated stub know only Check.
-        watch: Any = self._health.Watch  # type: ignore[attr-defined]
-        return watch(request, timeout=seconds, wait_for_ready=True)
+    def _check(self, seconds: float) -> health_pb2.HealthCheckResponse:
+        # The types of the generated stub know no calls.
+        check: Any = self._health.Check  # type: ignore[attr-defined]
+        answer: health_pb2.HealthCheckResponse = check(
+            health_pb2.HealthCheckRequest(), timeout=seconds
+        )
+        return answer
 
     def send(self, event: dict[str, Any]) -> Answer:
         """Send one event and say what the sidecar answered; a failed call is an answer too."""

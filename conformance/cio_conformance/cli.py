@@ -1,7 +1,7 @@
 """The command ``cio-conformance``."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
 
@@ -18,10 +18,13 @@ from cio_conformance.delivery.cases import CASES, load_cases
 from cio_conformance.fake.rule_table import table as table_of_rules
 from cio_conformance.fake_command import serve_fake
 from cio_conformance.fixtures import FIXTURES, FixtureError, Golden, load_fixtures, select
+from cio_conformance.known import read_known
+from cio_conformance.launch import ended_by_sigterm
 from cio_conformance.mutation.command import mutate
 from cio_conformance.options import address, regex, report_files
 from cio_conformance.report import WRITERS, print_results
 from cio_conformance.result import Profile, Result, Setup, SidecarApi, summary
+from cio_conformance.run_options import Tested, known_option, seed_option, tested_options
 from cio_conformance.suite import APIS, run_started, run_target
 from cio_conformance.target import DEFAULT, Credentials
 
@@ -81,17 +84,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option(
-    "--target",
-    metavar="host:port|unix:PATH",
-    help="A sidecar that is there already; without it the suite starts its own.",
-)
-@click.option(
-    "--fake-listen",
-    callback=address,
-    metavar="host:port",
-    help="Where to serve the fake that the target sends to (its CIO_BASE_URL). With --target only.",
-)
+@tested_options
 @click.option(
     "--profile",
     type=click.Choice(_PROFILES),
@@ -116,10 +109,10 @@ def main() -> None:
 @_overlay_option
 @_report_option
 @_patience_option
+@known_option
+@seed_option
 def run(
     *,
-    target: str | None,
-    fake_listen: tuple[str, int] | None,
     profile: Profile | None,
     api: SidecarApi | None,
     site_id: str,
@@ -127,43 +120,50 @@ def run(
     pattern: str | None,
     fixtures: Path,
     overlay: Path | None,
+    known_failing: Path | None,
+    seed: int,
     reports: list[tuple[str, Path]],
     patience: float,
+    **what: Any,
 ) -> None:
     """Run the cases.
 
     Exit 0 if all passed, 1 if one failed, 2 if the suite can't run.
     """
-    if (target is None) != (fake_listen is None):
-        raise click.UsageError("--target and --fake-listen go together")
-    if target and overlay:
-        raise click.UsageError(
-            "--overlay is for sidecars that the suite starts; the target has its own"
-        )
-    goldens = _select(fixtures, pattern, profile or ("standard" if target else None))
+    tested = Tested(overlay=overlay, **what)
+    launch = tested.launch()
+    goldens = _select(fixtures, pattern, profile or ("standard" if tested.target else None))
     credentials = Credentials(site_id, api_key)
+    notes: list[str] = []
     try:
-        if target and fake_listen:
+        known = read_known(known_failing, load_fixtures(fixtures)) if known_failing else None
+        if tested.target and tested.fake_listen:
             results = run_target(
                 goldens,
                 Setup(profile or "standard", api or "auto"),
-                address=target,
-                fake_host=fake_listen[0],
-                fake_port=fake_listen[1],
+                address=tested.target,
+                fake_host=tested.fake_listen[0],
+                fake_port=tested.fake_listen[1],
                 credentials=credentials,
                 patience_seconds=patience,
+                tls=tested.tls(),
+                seed=seed,
             )
         else:
-            results = run_started(
-                goldens,
-                apis=[api] if api else APIS,
-                overlay=overlay,
-                credentials=credentials,
-                patience_seconds=patience,
-            )
-    except TargetError as error:
+            with ended_by_sigterm():
+                results = run_started(
+                    goldens,
+                    apis=[api] if api else APIS,
+                    overlay=overlay,
+                    credentials=credentials,
+                    patience_seconds=patience,
+                    launch=launch,
+                    seed=seed,
+                    note=notes.append,
+                )
+    except (TargetError, FixtureError) as error:
         _fail(error)
-    _finish(results, reports)
+    _finish(known.judge(results) if known else results, reports, notes)
 
 
 @main.command()
@@ -325,8 +325,13 @@ def _select(
     return selected
 
 
-def _finish(results: list[Result], reports: list[tuple[str, Path]]) -> NoReturn:
+def _finish(
+    results: list[Result], reports: list[tuple[str, Path]], notes: Sequence[str] = ()
+) -> NoReturn:
     print_results(results, _console())
+    failed = any(result.outcome == "failed" for result in results)
+    for note in notes if failed else ():
+        click.echo(note)
     loose = [result for result in results if result.golden.family.needs == "json"]
     if loose:
         families = ", ".join(sorted({result.golden.family.family for result in loose}))
@@ -334,7 +339,7 @@ def _finish(results: list[Result], reports: list[tuple[str, Path]]) -> NoReturn:
         click.echo(f"left to render: {len(loose)} of {families}, {checked}")
     click.echo(summary(results))
     _write(reports, lambda kind, path: WRITERS[kind](results, path))
-    sys.exit(EXIT_FAILED if any(result.outcome == "failed" for result in results) else 0)
+    sys.exit(EXIT_FAILED if failed else 0)
 
 
 def _write(reports: list[tuple[str, Path]], write: Callable[[str, Path], None]) -> None:

@@ -21,12 +21,16 @@ _COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def print_results(results: Sequence[Result], console: Console) -> None:
-    """Print every case that failed, with what is wrong, and every case that was skipped."""
+    """Print every case that failed, with what is wrong, and every case that was skipped or is
+    known to fail.
+    """
     for result in results:
         if result.outcome == "failed":
             console.print(Text.assemble(("FAILED ", "bold red"), (str(result), "bold")))
             for line in result.message.splitlines():
                 console.print(Text(f"    {line}", style=_COLOURS.get(line[:1], "")))
+        elif result.outcome == "known":
+            console.print(Text(f"known failure {result}: {_first_line(result)}", style="dim"))
         elif result.outcome == "skipped":
             console.print(Text(f"skipped {result}: {result.message}", style="dim"))
 
@@ -39,9 +43,11 @@ def write_junit(results: Sequence[Result], path: Path) -> None:
         name = f"{family} ({result.setup})"
         test = TestCase(_xml(result.golden.case.name), _xml(name), result.duration_seconds)
         if result.outcome == "failed":
-            failure = Failure(_xml(result.message.partition("\n")[0]))
+            failure = Failure(_xml(_first_line(result)))
             failure.text = _xml(result.message)
             test.result = [failure]
+        elif result.outcome == "known":
+            test.result = [Skipped(_xml(f"known failure: {_first_line(result)}"))]
         elif result.outcome == "skipped":
             test.result = [Skipped(_xml(result.message))]
         suites[name].name = _xml(name)
@@ -79,6 +85,10 @@ WRITERS: Final[dict[str, Callable[[Sequence[Result], Path], None]]] = {
     "markdown": write_markdown,
 }
 """How to write each kind of report."""
+
+
+def _first_line(result: Result) -> str:
+    return result.message.partition("\n")[0]
 
 
 def _xml(text: str) -> str:

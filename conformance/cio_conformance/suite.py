@@ -1,18 +1,23 @@
 """Runs the suite: against sidecars that it starts, or against one that is there."""
 
 import os
+import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import grpc
 
 from cio_conformance.caller import Caller, TargetError
 from cio_conformance.fake import FakeCustomerIO
 from cio_conformance.fake.host_httpserver import hosted
 from cio_conformance.fixtures import Golden
 from cio_conformance.inbox import Inbox
+from cio_conformance.launch import Launch, Processes
 from cio_conformance.render_check import check_rendered
 from cio_conformance.result import Result, Setup, SidecarApi
 from cio_conformance.runner import Runner
@@ -35,10 +40,15 @@ def run_started(
     overlay: Path | None = None,
     credentials: Credentials,
     patience_seconds: float,
+    launch: Launch | None = None,
+    seed: int | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> list[Result]:
     """Start a sidecar for every setup that the cases need, and run its cases. Raises TargetError.
 
-    Cases that need loose JSON go through ``cio-sidecar render``.
+    Cases that need loose JSON go through ``cio-sidecar render``; where ``launch`` starts another
+    implementation they are skipped. ``seed`` is that of the order in which the cases run, theirs if
+    None. ``note`` is told what a sidecar said for which a case failed.
     """
     cases: dict[Setup, list[Golden]] = defaultdict(list)
     for golden in goldens:
@@ -47,11 +57,18 @@ def run_started(
 
     def run(setup: Setup) -> list[Result]:
         sendable, loose = _split(cases[setup])
-        rendered = check_rendered(loose, setup)
-        return [*_run_started(sendable, setup, credentials, patience_seconds), *rendered]
+        rendered = _skipped(loose, setup) if launch else check_rendered(loose, setup)
+        return [*_run_started(sendable, setup, how), *rendered]
 
+    processes = Processes()
+    how = _How(credentials, patience_seconds, launch, processes, seed, note)
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        return [result for results in pool.map(run, sorted(cases)) for result in results]
+        try:
+            return [result for results in pool.map(run, sorted(cases)) for result in results]
+        except BaseException:
+            # Of an interrupted run nobody wants the rest.
+            processes.give_up()
+            raise
 
 
 def run_target(
@@ -63,26 +80,26 @@ def run_target(
     fake_port: int,
     credentials: Credentials,
     patience_seconds: float,
+    tls: grpc.ChannelCredentials | None = None,
+    seed: int | None = None,
 ) -> list[Result]:
     """Run the cases of one profile against a sidecar that sends to the fake hosted here.
 
-    Cases that need loose JSON, or settings, are skipped. Raises TargetError.
+    Cases that need loose JSON, or settings, are skipped. ``seed`` is that of their order, as in
+    `run_started`. Raises TargetError.
     """
     mine = [golden for golden in goldens if golden.case.profile == setup.profile]
     sendable, loose = _split([golden for golden in mine if not golden.settings])
     inbox = Inbox()
     with (
         _fake(inbox, credentials, fake_host, fake_port),
-        Caller(address, timeout_seconds=patience_seconds) as caller,
+        Caller(address, timeout_seconds=patience_seconds, credentials=tls) as caller,
     ):
         caller.wait_until_serving(patience_seconds, lambda: None)
         runner = Runner(setup, caller, inbox, patience_seconds=patience_seconds)
-        runner.run(sendable)
+        runner.run(_shuffled(sendable, seed))
         runner.close()
-    skipped = [
-        Result(golden, setup, "skipped", "left to render: gRPC's messages can't hold the event")
-        for golden in loose
-    ]
+    skipped = _skipped(loose, setup)
     skipped += [
         Result(golden, setup, "skipped", f"the target would need {_variables(golden)}")
         for golden in mine
@@ -91,29 +108,56 @@ def run_target(
     return [*runner.results(sendable), *skipped]
 
 
-def _run_started(
-    goldens: Sequence[Golden], setup: Setup, credentials: Credentials, patience_seconds: float
-) -> list[Result]:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What is the same for every sidecar of a run; see `run_started`."""
+
+    credentials: Credentials
+    patience_seconds: float
+    launch: Launch | None
+    processes: Processes
+    seed: int | None
+    note: Callable[[str], None]
+
+
+def _run_started(goldens: Sequence[Golden], setup: Setup, how: _How) -> list[Result]:
     if not goldens:
         return []
     inbox = Inbox()
-    with _fake(inbox, credentials) as url:
+    with _fake(inbox, how.credentials) as url:
         with (
-            started(setup, url, credentials) as sidecar,
-            Caller(sidecar.address, timeout_seconds=patience_seconds) as caller,
+            started(setup, url, how.credentials, how.launch, how.processes) as sidecar,
+            Caller(sidecar.address, timeout_seconds=how.patience_seconds) as caller,
         ):
-            caller.wait_until_serving(START_SECONDS, sidecar.check)
+            try:
+                caller.wait_until_serving(START_SECONDS, sidecar.check)
+            except TargetError as error:
+                if sidecar.process.exit_code() is not None:
+                    raise
+                raise TargetError(f"{error}\n{sidecar.account()}") from None
             runner = Runner(
                 setup,
                 caller,
                 inbox,
-                patience_seconds=patience_seconds,
+                patience_seconds=how.patience_seconds,
                 explain=sidecar.account,
             )
-            runner.run(goldens)
+            runner.run(_shuffled(goldens, how.seed))
         # It has delivered what was in flight: nothing can come any more.
         runner.close()
-    return runner.results(goldens)
+    results = runner.results(goldens)
+    if any(result.outcome == "failed" for result in results):
+        how.note(f"[{setup}] {sidecar.account()}")
+    return results
+
+
+def _shuffled(goldens: Sequence[Golden], seed: int | None) -> list[Golden]:
+    return list(goldens) if seed is None else random.Random(seed).sample(goldens, len(goldens))  # noqa: S311
+
+
+def _skipped(loose: Sequence[Golden], setup: Setup) -> list[Result]:
+    words = "left to render: gRPC's messages can't hold the event"
+    return [Result(golden, setup, "skipped", words) for golden in loose]
 
 
 @contextmanager

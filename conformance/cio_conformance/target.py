@@ -1,7 +1,7 @@
 """Starts sidecars of this machine, and stops them."""
 
 import os
-import subprocess
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from cio_conformance.caller import TargetError
+from cio_conformance.launch import Launch, Process, Processes
 from cio_conformance.result import Setup
 
 STOP_SECONDS: Final = 30
@@ -36,33 +37,39 @@ class Sidecar:
 
     address: str
     """Where gRPC listens."""
-    process: subprocess.Popen[bytes]
-    log: Path
-    """What it writes to standard output and standard error."""
+    process: Process
 
     def check(self) -> None:
-        """Raises TargetError, with the end of its log, where the process has ended."""
-        if self.process.poll() is not None:
+        """Raises TargetError, with the end of its output, where the process has ended."""
+        if self.process.exit_code() is not None:
             raise TargetError(self.account())
 
     def account(self) -> str:
-        """Whether it runs, and the end of its log."""
-        code = self.process.poll()
+        """Whether it runs, and the end of its output."""
+        code = self.process.exit_code()
         state = "runs" if code is None else f"ended with exit code {code}"
-        lines = self.log.read_text("utf-8", "replace").splitlines()[-_LINES_SHOWN:]
+        lines = self.process.said()[-_LINES_SHOWN:]
         said = "\n".join(f"  {line}" for line in lines) or "  nothing"
         return f"the sidecar {state}; it said:\n{said}"
 
 
 @contextmanager
-def started(setup: Setup, base_url: str, credentials: Credentials) -> Iterator[Sidecar]:
+def started(
+    setup: Setup,
+    base_url: str,
+    credentials: Credentials,
+    launch: Launch | None = None,
+    processes: Processes | None = None,
+) -> Iterator[Sidecar]:
     """A sidecar process that sends to ``base_url``, while the context lasts.
 
-    It has just been started: wait until it serves. Raises TargetError if it does not stop.
+    It has just been started: wait until it serves. Without ``launch`` it is this package's own.
+    Raises TargetError if it can't be started, or does not stop.
     """
     with tempfile.TemporaryDirectory(prefix="cio-conformance-") as name:
         folder = Path(name)
-        address = f"unix:{folder / 'grpc.sock'}"
+        tcp = launch is not None and launch.tcp
+        address = f"127.0.0.1:{_free_port()}" if tcp else f"unix:{folder / 'grpc.sock'}"
         environment = {
             **without_settings(os.environ),
             "CIO_SITE_ID": credentials.site_id,
@@ -77,21 +84,24 @@ def started(setup: Setup, base_url: str, credentials: Credentials) -> Iterator[S
         }
         if setup.overlay:
             environment["CIO_OVERLAY"] = str(setup.overlay.absolute())
-        log = folder / "log.txt"
-        with log.open("wb") as output:
-            # The folder is its working directory: no file of the user's is in reach.
-            process = subprocess.Popen(  # noqa: S603
-                command("serve"),
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+        # Our own works in the folder, where no file of the user's is in reach; a command of the
+        # user's may name files of theirs.
+        process = (
+            Process(launch.command, environment, None)
+            if launch
+            else Process(command("serve"), environment, folder)
+        )
+        sidecar = Sidecar(address, process)
+        with (processes or Processes()).holding(process):
+            try:
+                yield sidecar
+            finally:
+                in_time = process.stop(STOP_SECONDS)
+        if not in_time:
+            raise TargetError(
+                f"the sidecar did not stop within {STOP_SECONDS} s of SIGTERM, and was killed\n"
+                f"{sidecar.account()}"
             )
-        try:
-            yield Sidecar(address, process, log)
-        finally:
-            _stop(process)
 
 
 def command(*arguments: str) -> list[str]:
@@ -111,13 +121,7 @@ def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        raise TargetError(
-            f"the sidecar did not stop within {STOP_SECONDS} s of SIGTERM, and was killed"
-        ) from None
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port

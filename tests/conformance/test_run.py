@@ -43,7 +43,7 @@ def run(cases: Path, *arguments: str, **behaviour: Any) -> Result:
         listen = f"127.0.0.1:{free.getsockname()[1]}"
     with serving(Toy(f"http://{listen}", **behaviour)) as address:
         to = ("--target", address, "--fake-listen", listen, "--api", "v1", "--patience", "1")
-        return invoke(*to, "--fixtures", str(cases), *arguments)
+        return invoke(*to, "--seed", "1", "--fixtures", str(cases), *arguments)
 
 
 def test_a_sidecar_that_behaves_passes(cases: Path) -> None:

@@ -113,17 +113,23 @@ class Toy(ingest_pb2_grpc.IngestServiceServicer):
 
 
 @contextmanager
-def serving(toy: Toy) -> Iterator[str]:
-    """Serve a toy; yields its address."""
+def serving(
+    toy: Toy, address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None
+) -> Iterator[str]:
+    """Serve a toy, by TLS where there are credentials; yields its address."""
     server = grpc.server(ThreadPoolExecutor(4))
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(toy, server)
     healthy = health.HealthServicer()
     healthy.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = (
+        server.add_secure_port(address, credentials)
+        if credentials
+        else server.add_insecure_port(address)
+    )
     server.start()
     try:
-        yield f"127.0.0.1:{port}"
+        yield address if address.startswith("unix:") else f"127.0.0.1:{port}"
     finally:
         server.stop(None).wait()
 

@@ -53,9 +53,9 @@ class _Server(HTTPServer):
         self.server_thread.start()
 
     def thread_target(self) -> None:
-        # Stopping takes as long as this; half a second, if not told.
+        # Its stop waits for the end of a poll, half a second if not told otherwise.
         assert self.server is not None
-        self.server.serve_forever(poll_interval=0.05)
+        self.server.serve_forever(poll_interval=0.02)
 
     def application(self, request: werkzeug.Request) -> werkzeug.Response:
         response = self.dispatch(request)

@@ -1,0 +1,138 @@
+"""The options of ``cio-conformance run`` that say what is tested, and in which order."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import grpc
+
+from cio_conformance.launch import Launch
+from cio_conformance.options import address
+from cio_conformance.tls import channel_credentials
+
+_SEEDS: Final = 2**32
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """What is tested: a target that is there, a command to start, or this package's sidecar.
+
+    Raises click.UsageError where options contradict each other.
+    """
+
+    target: str | None
+    fake_listen: tuple[str, int] | None
+    command: str | None
+    tcp: bool
+    tls_ca: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    overlay: Path | None
+
+    def __post_init__(self) -> None:
+        if self.target and self.command is not None:
+            raise click.UsageError(
+                "--target and --exec exclude each other: a target is there already"
+            )
+        if (self.target is None) != (self.fake_listen is None):
+            raise click.UsageError("--target and --fake-listen go together")
+        if self.target and self.overlay:
+            raise click.UsageError(
+                "--overlay is for sidecars that the suite starts; the target has its own"
+            )
+        if self.tcp and self.command is None:
+            raise click.UsageError("--exec-tcp is for --exec alone")
+        if self.tls_ca and not self.target:
+            raise click.UsageError("TLS is for --target alone")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise click.UsageError("--tls-cert and --tls-key go together")
+        if self.tls_cert and not self.tls_ca:
+            raise click.UsageError("--tls-cert and --tls-key need --tls-ca")
+
+    def launch(self) -> Launch | None:
+        """How to start the command; None without one. Raises click.UsageError."""
+        if self.command is None:
+            return None
+        try:
+            return Launch.parse(self.command, tcp=self.tcp)
+        except ValueError as error:
+            raise click.UsageError(f"--exec: {self.command!r} is no command: {error}") from None
+
+    def tls(self) -> grpc.ChannelCredentials | None:
+        """The credentials of TLS; None where the target speaks plain text. Raises TargetError."""
+        if self.tls_ca is None:
+            return None
+        return channel_credentials(self.tls_ca, self.tls_cert, self.tls_key)
+
+
+def tested_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that `Tested` is made of, save ``--overlay``."""
+    for option in (
+        click.option("--tls-key", type=_FILE, help="The key of --tls-cert (PEM)."),
+        click.option(
+            "--tls-cert", type=_FILE, help="The certificate to show to a target that asks (PEM)."
+        ),
+        click.option(
+            "--tls-ca",
+            type=_FILE,
+            help="Reach the target by TLS, and trust the certificates of this file (PEM).",
+        ),
+        click.option(
+            "--exec-tcp",
+            "tcp",
+            is_flag=True,
+            help="Have the command listen on a free port of 127.0.0.1, not on a unix socket.",
+        ),
+        click.option(
+            "--exec",
+            "command",
+            metavar="COMMAND",
+            help="Start this implementation in place of the suite's own, told by variables "
+            "(CIO_LISTEN, CIO_BASE_URL, …) what to do; see docs/protocol.md.",
+        ),
+        click.option(
+            "--fake-listen",
+            callback=address,
+            metavar="host:port",
+            help="Where to serve the fake that the target sends to (its CIO_BASE_URL). "
+            "With --target only.",
+        ),
+        click.option(
+            "--target",
+            metavar="host:port|unix:PATH",
+            help="A sidecar that is there already; without it the suite starts its own.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+known_option: Final = click.option(
+    "--known-failing",
+    type=_FILE,
+    metavar="FILE",
+    help="Names of cases that may fail, one a line; one of them that passes fails the run.",
+)
+
+
+def seed_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The seed of the order in which cases run: that given, else a new one, which is shown."""
+
+    def choose(_: click.Context, __: click.Parameter, value: int | None) -> int:
+        if value is not None:
+            return value
+        seed = random.randrange(_SEEDS)  # noqa: S311 (an order is no secret)
+        click.echo(f"cases in random order; --seed {seed} repeats it", err=True)
+        return seed
+
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        callback=choose,
+        metavar="N",
+        help="Run the cases in the order of an earlier run, which showed this seed.",
+    )(command)
