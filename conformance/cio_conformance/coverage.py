@@ -23,7 +23,7 @@ class Cell:
     """A state of a row by one API."""
 
     why_not: str = ""
-    """Why the state can't occur; empty where it can."""
+    """Why the state is not applicable; empty where it is."""
     cases: list[str] = field(default_factory=list)
     """The cases that exercise it, in the order of the fixtures."""
 
@@ -46,7 +46,7 @@ class RowCoverage:
     def gaps(self, *, strict: bool) -> list[str]:
         """What no case proves, each in words.
 
-        Strictly every state that can occur, by each API; else one case with the row's value and
+        Strictly every applicable state, by each API; else one case with the row's value and
         one without, ``positive`` and ``negative``.
         """
         if not strict:
@@ -167,7 +167,7 @@ def _add_rows(
             entry.stand_ins |= {_column(source) for source in row.inputs if stand_in(source)}
             for (column, api), why in columns(row, plan, before).items():
                 cells = entry.cells.setdefault(column, {})
-                # A state that can occur in one of the plans can occur.
+                # A state that applies in one of the plans applies.
                 if not why or api not in cells:
                     cells[api] = Cell(why)
             entry.cells = dict(sorted(entry.cells.items(), key=_order))

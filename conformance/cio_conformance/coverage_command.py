@@ -21,7 +21,7 @@ MATRIX_WRITERS: Final[dict[str, Callable[[Coverage, Path], None]]] = {
 def show(coverage: Coverage, console: Console, *, strict: bool) -> bool:
     """Print the matrix, every mistake and every gap; whether there is neither.
 
-    ``strict``: every state that can occur needs a case; else a positive and a negative do.
+    ``strict``: every applicable state needs a case; else a positive and a negative do.
     """
     print_matrix(coverage, console)
     for mistake in coverage.mistakes:
@@ -33,7 +33,7 @@ def show(coverage: Coverage, console: Console, *, strict: bool) -> bool:
         else:
             click.echo(f"not covered: {name} lacks a {' and a '.join(found)} case")
     covered, uncovered, idle = coverage.totals()
-    click.echo(f"{covered} states covered, {uncovered} not covered, {idle} can't occur")
+    click.echo(f"{covered} states covered, {uncovered} not covered, {idle} not applicable")
     click.echo(
         f"{len(coverage.rows)} rows, {len(gaps)} not covered, {len(coverage.mistakes)} mistakes"
     )

@@ -235,7 +235,7 @@ def test_the_page_of_the_matrix_has_a_cell_for_every_state_with_its_cases(tmp_pa
     (cell,) = page.those("cell", title="page.name: present from name, v2")
     assert json.loads(cell["data-cases"] or "") == ["f: n"]
     (never,) = page.those("cell", title="page.type: missing, v1")
-    assert never["data-note"] == "can't occur: a constant is always there"
+    assert never["data-note"] == "not applicable: a constant is always there"
 
 
 def test_nothing_that_a_case_holds_runs_in_the_page_of_the_matrix(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The states that a row's value can be in, and which of them can occur for a row. PURE.
+"""The states that a row's value can be in, and which of them apply to a row. PURE.
 
 docs/conformance.md has the rules; they see the row, its table's other rows and its operation, and
 nothing of the cases.
@@ -59,7 +59,7 @@ class Column:
 
 
 def columns(row: Row, plan: Plan, before: Sequence[Row] = ()) -> dict[tuple[Column, Api], str]:
-    """Every column of a row, by API, with the reason why it can't occur; empty where it can.
+    """Every column of a row, by API, with the reason why it is not applicable; empty where it is.
 
     ``before``: rows of the plans that this one comes besides, if it comes in no other way.
     """
@@ -120,8 +120,9 @@ def _columns(row: Row, plan: Plan) -> Iterator[tuple[Column, str]]:
     if not paths:
         why = "it reads no field as it is"
     else:
-        required = row.level is Level.REQUIRED
-        why = "of a required row it is the same as missing" if required else ""
+        # Of several inputs the next one has its turn.
+        only = row.level is Level.REQUIRED and len(row.inputs) == 1
+        why = "of a required row's only input it is the same as missing" if only else ""
     yield Column(State.NULL), why
     choosy = any(takes(source.apply) != takes(()) for source in paths)
     yield Column(State.WRONG_TYPE), "" if choosy else "it takes every type that it reads"

@@ -22,7 +22,7 @@ def write_html(coverage: Coverage, path: Path) -> None:
         "<h1>Coverage of the mapping tables</h1>",
         f'<p><b class="good">{covered}</b> states covered, '
         f'<b class="{"bad" if uncovered else "good"}">{uncovered}</b> not covered, '
-        f'<span class="soft">{idle} can\'t occur</span>; {len(coverage.rows)} rows. '
+        f'<span class="soft">{idle} not applicable</span>; {len(coverage.rows)} rows. '
         "The left half of a cell is v1, the right half v2.</p>",
     ]
     for name, rows in tables(coverage):
@@ -74,7 +74,7 @@ def _cell(title: str, cell: Cell) -> str:
     count = len(cell.cases)
     standing, shown, note = "full", str(count), f"{count} case{'' if count == 1 else 's'}"
     if cell.why_not:
-        standing, shown, note = "idle", "·", f"can't occur: {cell.why_not}"
+        standing, shown, note = "idle", "·", f"not applicable: {cell.why_not}"
     elif not count:
         standing, shown, note = "gap", "✗", "no case exercises it"
     elif count >= _MANY:

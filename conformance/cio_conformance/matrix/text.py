@@ -35,7 +35,7 @@ def mark(row: RowCoverage, columns: Sequence[Column]) -> tuple[str, str]:
     """What a row shows under a state, and how it stands: ``full``, ``gap`` or ``idle``.
 
     It shows how many cases there are by v1 and by v2, ``-`` where none is and one could be, and
-    ``·`` where the state can't occur; of several inputs the one with the fewest.
+    ``·`` where the state is not applicable; of several inputs the one with the fewest.
     """
     shown: list[str] = []
     missing = False
@@ -59,7 +59,7 @@ def print_matrix(coverage: Coverage, console: Console) -> None:
             key = row.name.removeprefix(f"{name}.")
             shown.add_row(Text(f"  {key}"), *(Text(text, _STYLES[how]) for text, how in marks))
     console.print(shown)
-    console.print("cases by v1/v2; - none; · can't occur; present: the input with the fewest")
+    console.print("cases by v1/v2; - none; · not applicable; present: the input with the fewest")
 
 
 def write_markdown(coverage: Coverage, path: Path) -> None:
@@ -68,8 +68,8 @@ def write_markdown(coverage: Coverage, path: Path) -> None:
     lines = [
         "# Coverage of the mapping tables",
         "",
-        f"{covered} states covered, {uncovered} not covered, {idle} can't occur. "
-        "A cell has the number of cases by v1/v2: `-` none, `·` the state can't occur.",
+        f"{covered} states covered, {uncovered} not covered, {idle} not applicable. "
+        "A cell has the number of cases by v1/v2: `-` none, `·` not applicable.",
     ]
     for name, rows in tables(coverage):
         lines += ["", f"## {markdown_cell(name)}", "", f"| row | {' | '.join(STATES)} |"]
