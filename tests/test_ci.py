@@ -94,8 +94,16 @@ def test_what_is_installed_has_every_package_under_its_own_name() -> None:
     names = {Path(package).name for package in wheel["packages"]} | {
         *wheel["force-include"].values()
     }
-    assert names == {"cio", "cio_sidecar", "cio_conformance", "cio_conformance/fixtures"}
-    assert all((ROOT / folder).is_dir() for folder in wheel["force-include"])
+    assert names == {
+        "cio",
+        "cio_sidecar",
+        "cio_conformance",
+        "cio_conformance/delivery/cases",
+        "cio_conformance/equivalent_mutants.yaml",
+        "cio_conformance/fake_cases.yaml",
+        "cio_conformance/fixtures",
+    }
+    assert all((ROOT / path).exists() for path in wheel["force-include"])
 
 
 def test_the_action_gives_each_step_the_inputs_that_it_reads() -> None:
