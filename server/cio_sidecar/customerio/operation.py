@@ -111,8 +111,9 @@ def identify(
         attributes, cut = cut_attributes(attributes, keep)
         changes += cut
     problems = [*check_person("id", person), *check_attributes(attributes)]
-    for relationship in [*beside.get("cio_relationships", ()), *(deleted or ())]:
-        problems += check_relationship(relationship)
+    if beside or deleted:
+        for relationship in (*beside.get("cio_relationships", ()), *(deleted or ())):
+            problems += check_relationship(relationship)
     anonymous_id = attributes.get("anonymous_id")
     if anonymous_id.__class__ is str:
         problems += check_anonymous_id(anonymous_id)
