@@ -110,7 +110,7 @@ def identify(
     if keep is not None:
         attributes, cut = cut_attributes(attributes, keep)
         changes += cut
-    problems = [*check_person("id", person), *check_attributes(attributes)]
+    problems = check_person("id", person) + check_attributes(attributes)
     if beside or deleted:
         for relationship in (*beside.get("cio_relationships", ()), *(deleted or ())):
             problems += check_relationship(relationship)

@@ -72,10 +72,14 @@ _RESERVED: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
 }
 
 
+_FITS: Final = tuple((name, fits) for name, (fits, _) in _RESERVED.items())
+
+
 def unusable(attributes: dict[str, Any]) -> list[Problem]:
     """The reserved attributes whose values Customer.io would refuse, each with the reason."""
-    return [
-        Problem(name, "WRONG_TYPE", f"left out: expected {expected}, as Customer.io reserves it")
-        for name, (fits, expected) in _RESERVED.items()
-        if name in attributes and not fits(attributes[name])
-    ]
+    changes: list[Problem] = []
+    for name, fits in _FITS:
+        if name in attributes and not fits(attributes[name]):
+            what = f"left out: expected {_RESERVED[name][1]}, as Customer.io reserves it"
+            changes.append(Problem(name, "WRONG_TYPE", what))
+    return changes
