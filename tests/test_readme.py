@@ -120,6 +120,15 @@ def test_the_call_from_node_answers_as_shown(dev_ports: tuple[int, int]) -> None
     assert_shows(shown, result.stdout)
 
 
+def test_the_second_implementation_is_tested_as_shown() -> None:
+    need("npm")
+    install, shown = sample("cd conformance/reference/node")
+    (test,) = [line.removeprefix("$ ") for line in shown]
+    result = run(f"{install} && {test.replace('.venv/bin/', '')} --filter '^page: '")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed, 0 failed, 0 skipped" in result.stdout
+
+
 def test_render_prints_what_the_readme_shows() -> None:
     command, shown = sample("echo '{")
     result = run(command.replace(".venv/bin/", ""))

@@ -24,7 +24,14 @@ from cio_conformance.mutation.command import mutate
 from cio_conformance.options import address, regex, report_files
 from cio_conformance.report import WRITERS, print_results
 from cio_conformance.result import Profile, Result, Setup, SidecarApi, summary
-from cio_conformance.run_options import Tested, known_option, seed_option, tested_options
+from cio_conformance.run_options import (
+    Tested,
+    fake_listen_option,
+    known_option,
+    seed_option,
+    target_option,
+    tested_options,
+)
 from cio_conformance.suite import APIS, run_started, run_target
 from cio_conformance.target import DEFAULT, Credentials
 
@@ -167,17 +174,8 @@ def run(
 
 
 @main.command()
-@click.option(
-    "--target",
-    metavar="host:port|unix:PATH",
-    help="A sidecar that is there already; without it the suite starts its own.",
-)
-@click.option(
-    "--fake-listen",
-    callback=address,
-    metavar="host:port",
-    help="Where to serve the fake that the target sends to (its CIO_BASE_URL). With --target only.",
-)
+@target_option
+@fake_listen_option
 @click.option(
     "--api",
     type=click.Choice(get_args(SidecarApi)),

@@ -69,6 +69,20 @@ class Tested:
         return channel_credentials(self.tls_ca, self.tls_cert, self.tls_key)
 
 
+target_option: Final = click.option(
+    "--target",
+    metavar="host:port|unix:PATH",
+    help="A sidecar that is there already; without it the suite starts its own.",
+)
+
+fake_listen_option: Final = click.option(
+    "--fake-listen",
+    callback=address,
+    metavar="host:port",
+    help="Where to serve the fake that the target sends to (its CIO_BASE_URL). With --target only.",
+)
+
+
 def tested_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that `Tested` is made of, save ``--overlay``."""
     for option in (
@@ -94,18 +108,8 @@ def tested_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Start this implementation in place of the suite's own, told by variables "
             "(CIO_LISTEN, CIO_BASE_URL, …) what to do; see docs/protocol.md.",
         ),
-        click.option(
-            "--fake-listen",
-            callback=address,
-            metavar="host:port",
-            help="Where to serve the fake that the target sends to (its CIO_BASE_URL). "
-            "With --target only.",
-        ),
-        click.option(
-            "--target",
-            metavar="host:port|unix:PATH",
-            help="A sidecar that is there already; without it the suite starts its own.",
-        ),
+        fake_listen_option,
+        target_option,
     ):
         command = option(command)
     return command

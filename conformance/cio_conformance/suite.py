@@ -3,9 +3,8 @@
 import os
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,15 +12,13 @@ from typing import Final
 import grpc
 
 from cio_conformance.caller import Caller, TargetError
-from cio_conformance.fake import FakeCustomerIO
-from cio_conformance.fake.host_httpserver import hosted
 from cio_conformance.fixtures import Golden
 from cio_conformance.inbox import Inbox
 from cio_conformance.launch import Launch, Processes
 from cio_conformance.render_check import check_rendered
 from cio_conformance.result import Result, Setup, SidecarApi
 from cio_conformance.runner import Runner
-from cio_conformance.target import Credentials, started, variable
+from cio_conformance.target import Credentials, hosted_fake, started, variable
 
 APIS: Final[tuple[SidecarApi, ...]] = ("v1", "auto")
 AT_ONCE: Final = max(2, min(os.cpu_count() or 1, 4))
@@ -92,7 +89,7 @@ def run_target(
     sendable, loose = _split([golden for golden in mine if not golden.settings])
     inbox = Inbox()
     with (
-        _fake(inbox, credentials, fake_host, fake_port),
+        hosted_fake(credentials, inbox.put, fake_host, fake_port),
         Caller(address, timeout_seconds=patience_seconds, credentials=tls) as caller,
     ):
         caller.wait_until_serving(patience_seconds, lambda: None)
@@ -124,7 +121,7 @@ def _run_started(goldens: Sequence[Golden], setup: Setup, how: _How) -> list[Res
     if not goldens:
         return []
     inbox = Inbox()
-    with _fake(inbox, how.credentials) as url:
+    with hosted_fake(how.credentials, inbox.put) as (_, url):
         with (
             started(setup, url, how.credentials, how.launch, how.processes) as sidecar,
             Caller(sidecar.address, timeout_seconds=how.patience_seconds) as caller,
@@ -158,22 +155,6 @@ def _shuffled(goldens: Sequence[Golden], seed: int | None) -> list[Golden]:
 def _skipped(loose: Sequence[Golden], setup: Setup) -> list[Result]:
     words = "left to render: gRPC's messages can't hold the event"
     return [Result(golden, setup, "skipped", words) for golden in loose]
-
-
-@contextmanager
-def _fake(
-    inbox: Inbox, credentials: Credentials, host: str = "127.0.0.1", port: int = 0
-) -> Iterator[str]:
-    fake = FakeCustomerIO(
-        credentials.site_id, credentials.api_key, keep_requests=0, on_received=inbox.put
-    )
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(hosted(fake, host, port))
-        except OSError as error:
-            why = error.strerror or error
-            raise TargetError(f"the fake can't listen on {host}:{port}: {why}") from None
-        yield url
 
 
 def _variables(golden: Golden) -> str:

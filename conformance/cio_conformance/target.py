@@ -1,16 +1,18 @@
-"""Starts sidecars of this machine, and stops them."""
+"""Starts what a run needs on this machine, sidecars and the fake, and stops it."""
 
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cio_conformance.caller import TargetError
+from cio_conformance.fake import FakeCustomerIO, Received
+from cio_conformance.fake.host_httpserver import hosted
 from cio_conformance.launch import Launch, Process, Processes
 from cio_conformance.result import Setup
 
@@ -125,3 +127,26 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
+
+
+@contextmanager
+def hosted_fake(
+    credentials: Credentials,
+    on_received: Callable[[Received], None],
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> Iterator[tuple[FakeCustomerIO, str]]:
+    """A fake Customer.io, served while the context lasts, and its base URL; port 0: a free one.
+
+    ``on_received`` is called for each request, on the host's thread. Raises TargetError.
+    """
+    fake = FakeCustomerIO(
+        credentials.site_id, credentials.api_key, keep_requests=0, on_received=on_received
+    )
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(hosted(fake, host, port))
+        except OSError as error:
+            why = error.strerror or error
+            raise TargetError(f"the fake can't listen on {host}:{port}: {why}") from None
+        yield fake, url

@@ -1,18 +1,14 @@
 """Runs delivery cases: against sidecars that it starts, or against one that is there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 
-from cio_conformance.caller import TargetError
 from cio_conformance.delivery.caller import BatchCaller
 from cio_conformance.delivery.cases import DeliveryGolden
 from cio_conformance.delivery.player import Log, Player
-from cio_conformance.fake import FakeCustomerIO
-from cio_conformance.fake.host_httpserver import hosted
 from cio_conformance.result import Result, Setup, SidecarApi
 from cio_conformance.suite import START_SECONDS
-from cio_conformance.target import Credentials, started
+from cio_conformance.target import Credentials, hosted_fake, started
 
 
 def run_started(
@@ -26,7 +22,8 @@ def run_started(
 
     def run(api: SidecarApi) -> list[Result]:
         setup = Setup("standard", api)
-        with _fake(credentials) as (fake, log, url):
+        log = Log()
+        with hosted_fake(credentials, log.put) as (fake, url):
             with (
                 started(setup, url, credentials) as sidecar,
                 BatchCaller(sidecar.address, timeout_seconds=patience_seconds) as caller,
@@ -60,8 +57,9 @@ def run_target(
     patience_seconds: float,
 ) -> list[Result]:
     """Play the cases against a sidecar that sends to the fake hosted here. Raises TargetError."""
+    log = Log()
     with (
-        _fake(credentials, fake_host, fake_port) as (fake, log, _),
+        hosted_fake(credentials, log.put, fake_host, fake_port) as (fake, _),
         BatchCaller(address, timeout_seconds=patience_seconds) as caller,
     ):
         caller.wait_until_serving(patience_seconds, lambda: None)
@@ -77,20 +75,3 @@ def run_target(
         # What came too often, or late, has come by now, if the sidecar is quick.
         player.flush("the last case")
         return player.results()
-
-
-@contextmanager
-def _fake(
-    credentials: Credentials, host: str = "127.0.0.1", port: int = 0
-) -> Iterator[tuple[FakeCustomerIO, Log, str]]:
-    log = Log()
-    fake = FakeCustomerIO(
-        credentials.site_id, credentials.api_key, keep_requests=0, on_received=log.put
-    )
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(hosted(fake, host, port))
-        except OSError as error:
-            why = error.strerror or error
-            raise TargetError(f"the fake can't listen on {host}:{port}: {why}") from None
-        yield fake, log, url
