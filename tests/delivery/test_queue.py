@@ -22,7 +22,8 @@ from cio_sidecar.delivery.queue.entry import (
     pack,
     unpack,
 )
-from cio_sidecar.delivery.queue.sqlite import SCHEMA_VERSION, SqliteQueue
+from cio_sidecar.delivery.queue.schema import SCHEMA_VERSION
+from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -187,7 +188,7 @@ class TestGroupCommit:
             first = asyncio.create_task(queue.put([event("ann")]))
             await until(gate.reached.is_set)
             others = [asyncio.create_task(queue.put([event(f"p{n}")])) for n in range(300)]
-            await until(lambda: queue._jobs.qsize() == 300)
+            await until(lambda: queue._worker.jobs.qsize() == 300)
             gate.open.set()
             assert await asyncio.gather(first, *others) == [[True]] * 301
             queue._db.set_trace_callback(None)
@@ -220,7 +221,7 @@ class TestGroupCommit:
                 queue.settle([1]),
             ]
             together = asyncio.gather(first, *jobs, return_exceptions=True)
-            await until(lambda: queue._jobs.qsize() == 4)
+            await until(lambda: queue._worker.jobs.qsize() == 4)
             gate.open.set()
             results = await together
             assert [type(result) for result in results] == [
@@ -247,7 +248,7 @@ class TestGroupCommit:
                 queue.put([event("cid", "small")]),
                 return_exceptions=True,
             )
-            await until(lambda: queue._jobs.qsize() == 2)
+            await until(lambda: queue._worker.jobs.qsize() == 2)
             gate.open.set()
             _, large, small = await together
         assert isinstance(large, QueueFull)
@@ -276,7 +277,7 @@ class TestARepeat:
             first = asyncio.create_task(queue.put([event("bob", "b")]))
             await until(gate.reached.is_set)
             both = asyncio.gather(*(queue.put([event("ann", "a")]) for _ in range(2)))
-            await until(lambda: queue._jobs.qsize() == 2)
+            await until(lambda: queue._worker.jobs.qsize() == 2)
             gate.open.set()
             assert sorted(await both) == [[False], [True]]
             await first
@@ -506,7 +507,7 @@ class TestAFullDisk:
                 queue.put([event("cid", "c")]),
                 return_exceptions=True,
             )
-            await until(lambda: queue._jobs.qsize() == 2)
+            await until(lambda: queue._worker.jobs.qsize() == 2)
             gate.open.set()
             large, small = await others
             assert await first == [True]
@@ -585,7 +586,7 @@ class TestClosing:
             putting = asyncio.gather(*(queue.put([event(f"p{n}")]) for n in range(50)))
             await until(gate.reached.is_set)
             closing = asyncio.create_task(asyncio.to_thread(queue.close))
-            await until(lambda: queue._closed)
+            await until(lambda: queue._worker._closed)
             gate.open.set()
             assert await putting == [[True]] * 50
             await closing

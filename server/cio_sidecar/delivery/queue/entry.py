@@ -15,8 +15,20 @@ class QueueError(Exception):
     """The queue can't do what was asked; nothing was changed. ``str()`` says why and what to do."""
 
 
+class QueueDamaged(QueueError):  # noqa: N818 (named for the condition)
+    """A part of the file can't be read or changed; other parts may be good."""
+
+
 class QueueFull(QueueError):  # noqa: N818 (named for the condition, as in asyncio)
     """The queue has reached its limit; try again when events have been delivered."""
+
+
+@dataclass(slots=True)
+class Line:
+    """Puts that are to be stored in the order in which they are made. When one is turned away
+    because the queue is full, so are all behind it, until somebody opens the line again."""
+
+    closed: bool = False
 
 
 class Entry(NamedTuple):
@@ -42,11 +54,23 @@ class Leased:
     operations: tuple[Operation, ...]
     attempts: int = 0
     """How often its delivery was tried since it was leased."""
+    message_id: str = ""
+    accepted_at: int = 0
+    """When it was accepted, in Unix seconds."""
+    done: int = 0
+    """How many of its operations were delivered singly, by v1."""
+    size: int = 0
+    """Bytes of its operations as they stand in a batch; noted by the lanes."""
+    alone: bool = False
+    """Whether it can't go in a batch; noted by the lanes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Burial:
-    """The end of an event that Customer.io refused for good: a dead letter."""
+    """The end of an event that is not to be delivered: a dead letter.
+
+    ``status`` is 0 and the request empty where it was given up without an answer.
+    """
 
     seq: int
     reason: str
@@ -69,6 +93,8 @@ class Stats:
     oldest_accepted_at: int | None
     """When the oldest of them was accepted, in Unix seconds."""
     dead_letters: int
+    dead_letter_bytes: int
+    """Bytes of the dead letters: of event, operations, request and response."""
     file_bytes: int
     """Bytes of the file in use, dead letters and remembered ids included."""
 

@@ -1,0 +1,63 @@
+"""What a failure of the database means, in words for whoever runs the sidecar."""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from cio_sidecar.delivery.queue.entry import QueueDamaged, QueueError
+
+_OF_DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_OF_THE_DISK: Final = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether a part of the file is damaged; other parts may be good."""
+    return _name(error).startswith(_OF_DAMAGE)
+
+
+def is_of_the_disk(error: BaseException) -> bool:
+    """Whether the next transaction is bound to fail as well: it is nothing of the job's."""
+    return _name(error).startswith(_OF_THE_DISK) or isinstance(error, OSError)
+
+
+def is_of_the_file(error: BaseException) -> bool:
+    """Whether the file or its disk failed, in any way; else it is a mistake within the job."""
+    return is_damage(error) or is_of_the_disk(error) or _name(error) == "SQLITE_FULL"
+
+
+def queue_error(error: Exception, path: Path) -> QueueError:
+    """A failure as a QueueError that says what to do."""
+    return (QueueDamaged if is_damage(error) else QueueError)(_explain(error, path))
+
+
+def _name(error: BaseException) -> str:
+    return getattr(error, "sqlite_errorname", None) or ""
+
+
+def _explain(error: Exception, path: Path) -> str:
+    name = _name(error)
+    detail = f"{error}, {name}" if name else str(error)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return (
+            f"{path} is in use by another cio-sidecar: stop it, or give this one its own "
+            "data directory (CIO_DATA_DIR)"
+        )
+    if name == "SQLITE_FULL":
+        return f"{path} can't be written, the disk is full ({detail}): free some space"
+    if name.startswith("SQLITE_IOERR_READ"):
+        return f"{path} can't be read, the disk is failing ({detail}): check the disk"
+    if name.startswith("SQLITE_IOERR"):
+        return (
+            f"{path} can't be written, the disk is full or failing ({detail}): free some space, "
+            "and check the disk"
+        )
+    if is_damage(error):
+        return (
+            f"{path} is damaged ({detail}): stop the sidecar and save what can be read with "
+            f"cio-sidecar queue recover --data-dir {path.parent}"
+        )
+    if is_of_the_disk(error):
+        return f"{path} can't be opened for writing ({detail}): check CIO_DATA_DIR"
+    if isinstance(error, sqlite3.OperationalError):
+        return f"{path} is not a queue of cio-sidecar ({error}): check CIO_DATA_DIR"
+    return f"{path}: {type(error).__name__}: {error}"

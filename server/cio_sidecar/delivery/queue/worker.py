@@ -1,0 +1,111 @@
+"""The queue's thread: it owns the connection, and runs what has gathered in one transaction."""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from cio_sidecar.delivery.queue.entry import QueueError
+from cio_sidecar.delivery.queue.events import Events
+from cio_sidecar.delivery.queue.trouble import is_of_the_disk, queue_error
+
+_Result = TypeVar("_Result")
+
+
+class _Job(NamedTuple):
+    work: Callable[[sqlite3.Connection], Any]
+    future: "asyncio.Future[Any]"
+    writes: bool
+
+
+class Worker:
+    """Runs jobs on a thread of its own, in groups that share a transaction and an fsync."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path, events: Events) -> None:
+        self._db = db
+        self._path = path
+        self._events = events
+        self._closed = False
+        self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Callable[[sqlite3.Connection], _Result], *, writes: bool) -> _Result:
+        """Run a job; returns what it returns, for one that writes when it is on disk."""
+        if self._closed:
+            raise QueueError("the queue is closed: the sidecar is shutting down")
+        future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self.jobs.put(_Job(work, future, writes))
+        return await future
+
+    def close(self) -> None:
+        """Finish the jobs at hand, then close the connection."""
+        if not self._closed:
+            self._closed = True
+            self.jobs.put(None)
+            self._thread.join()
+            self._db.close()
+
+    def _work(self) -> None:
+        while True:
+            jobs = [self.jobs.get()]
+            while not self.jobs.empty():
+                jobs.append(self.jobs.get())
+            group = [job for job in jobs if job is not None]
+            if group:
+                _answer(self._transact(group))
+            if len(group) < len(jobs):
+                return
+
+    def _transact(self, group: list[_Job]) -> "list[tuple[asyncio.Future[Any], Any]]":
+        """Run jobs in one transaction; each gets its result, or an exception."""
+        writes = any(job.writes for job in group)
+        before = self._events.snapshot()
+        results: list[tuple[asyncio.Future[Any], Any]] = []
+        try:
+            if writes:
+                self._db.execute("BEGIN IMMEDIATE")
+            for job in group:
+                try:
+                    results.append((job.future, job.work(self._db)))
+                except QueueError as error:
+                    results.append((job.future, error))
+            if writes:
+                self._events.write_totals(self._db)
+                self._db.execute("COMMIT")
+        except Exception as error:  # The thread must live, and every caller be told.
+            self._roll_back()
+            self._events.restore(before)
+            if len(group) > 1 and not is_of_the_disk(error):
+                # One job's trouble must not fail the others: give each its own transaction.
+                return [result for job in group for result in self._transact([job])]
+            return [(job.future, queue_error(error, self._path)) for job in group]
+        return results
+
+    def _roll_back(self) -> None:
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error:
+            # SQLite has rolled it back by itself: it does where the file fails.
+            pass
+
+
+def _answer(results: "list[tuple[asyncio.Future[Any], Any]]") -> None:
+    """Hand results to their callers, with one hop to the event loop for all of them."""
+
+    def resolve() -> None:
+        for future, result in results:
+            if future.done():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    loop = results[0][0].get_loop()
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(resolve)
