@@ -45,6 +45,7 @@ class Spec(_Model):
     open: bool = False
     """Whether any other key is an attribute."""
     lane: str = ""
+    joins: str = ""
     differ: tuple[str, str] | None = None
     v2: dict[str, Any] | None = None
     v2_only_if: dict[str, tuple[str, ...] | Literal[True]] = {}

@@ -18,7 +18,7 @@ from cio_sidecar.customerio.limits import (
     OPERATION_BYTES,
     SECONDS,
 )
-from cio_sidecar.customerio.operation import V1_ONLY, Operation, identifiers
+from cio_sidecar.customerio.operation import JOINED, V1_ONLY, Operation, identifiers
 from cio_sidecar.customerio.templates import encode
 from cio_sidecar.operations import OPERATIONS, V1, Key, Spec
 from hypothesis import given, settings
@@ -442,7 +442,7 @@ def test_what_concerns_a_person_is_in_the_persons_lane() -> None:
         if "person" in spec.keys:
             assert lane == "p:u", name
         elif name == "merge_people":
-            assert lane == "p:u"
+            assert lane == f"p:u{JOINED}p:v"
         else:
             assert lane != "p:u"
 

@@ -21,6 +21,7 @@ from cio_sidecar.customerio import operation as cio
 from cio_sidecar.customerio.operation import Operation
 from cio_sidecar.delivery.dispatcher import Counters, Dispatcher
 from cio_sidecar.delivery.queue.entry import Entry, pack
+from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender
 from cio_sidecar.delivery.shipper import Sends
@@ -98,11 +99,11 @@ def opened(
     *,
     max_bytes: int = 1 << 30,
     window: int = 600,
+    limits: Limits | None = None,
 ) -> Iterator[SqliteQueue]:
-    """A queue on a file, closed at the end."""
-    with closing(
-        SqliteQueue(path, max_bytes=max_bytes, dedup_window_seconds=window, clock=clock or Clock())
-    ) as queue:
+    """A queue on a file, closed at the end. ``limits`` go before the others."""
+    limits = limits or Limits(max_bytes=max_bytes, dedup_window_seconds=window, min_free_bytes=0)
+    with closing(SqliteQueue(path, limits=limits, clock=clock or Clock())) as queue:
         yield queue
 
 
@@ -223,6 +224,8 @@ async def delivering(
     clock: Callable[[], float] = time.monotonic,
     random: float = 0.0,
     timeout_seconds: float = 20,
+    max_age_seconds: int = 0,
+    wall_clock: Callable[[], float] | None = None,
     sender: Sends | None = None,
     before: Sequence[Entry] = (),
 ) -> AsyncIterator[Delivery]:
@@ -250,8 +253,10 @@ async def delivering(
             sender,
             v1=v1,
             concurrency=concurrency,
+            per_second=1000,
+            max_age_seconds=max_age_seconds,
             clock=clock,
-            wall_clock=Clock(),
+            wall_clock=wall_clock or Clock(),
             random=lambda: random,
         )
         running = asyncio.create_task(dispatcher.run())

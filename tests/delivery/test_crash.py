@@ -334,7 +334,9 @@ class TestSIGTERM:
     ) -> None:
         events = [track(f"p{number}", number) for number in range(2_000)]
         async with (
-            sidecar(folder, server.url, CIO_API="v1", CIO_CONCURRENCY="2") as running,
+            sidecar(
+                folder, server.url, CIO_API="v1", CIO_CONCURRENCY="2", CIO_SHUTDOWN="leave"
+            ) as running,
             Caller(running.target) as caller,
         ):
             await caller.send(events)
@@ -365,6 +367,26 @@ class TestSIGTERM:
             f"/api/v1/customers/p{number}/events" for number in range(len(events))
         )
         assert "ERROR" not in running.log.read_text()
+
+    async def test_sends_what_can_be_sent_within_the_grace_period(
+        self, folder: Path, server: Held
+    ) -> None:
+        events = [track(f"p{number}", number) for number in range(200)]
+        async with (
+            sidecar(folder, server.url, CIO_API="v1", CIO_CONCURRENCY="2") as running,
+            Caller(running.target) as caller,
+        ):
+            await caller.send(events)
+            await until(lambda: len(server.held) == 2)
+            running.terminate()
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while not (await caller.is_turned_away() and await running.is_silent()):
+                    pass
+            server.release()
+            assert await running.ended() == 0
+        assert len(server.paths) == len(events)
+        assert stored_ids(running.queue) == []
+        assert "0 event(s) left in the queue" in running.log.read_text()
 
     async def test_does_not_wait_for_an_answer_beyond_the_grace_period(
         self, folder: Path, server: Held

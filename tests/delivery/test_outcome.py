@@ -12,6 +12,7 @@ from cio_sidecar.customerio.outcome import (
     Answer,
     Outcome,
     classify,
+    is_page,
     reason,
     refusals,
     retry_after_seconds,
@@ -46,17 +47,30 @@ class TestTheOutcomeOfAStatus:
         ],
     )
     def test_is_the_designs(self, status: int, outcome: Outcome) -> None:
-        assert classify(status) is outcome
+        assert classify(Answer(status)) is outcome
 
     @given(st.integers(100, 999))
     def test_that_nobody_documented_loses_nothing(self, status: int) -> None:
-        outcome = classify(status)
+        outcome = classify(Answer(status))
         if outcome is Outcome.REFUSED:
             assert status in (400, 404, 413, 422)
         if outcome is Outcome.DELIVERED:
             assert 200 <= status < 300
         if outcome is Outcome.PARTIAL:
             assert status == 207
+
+    @pytest.mark.parametrize("status", [200, 207, 400, 403, 404, 422, 500, 302])
+    @pytest.mark.parametrize(
+        "page", [b"<!doctype html>", b"\r\n <html>", b"\xef\xbb\xbf<?xml version='1.0'?>"]
+    )
+    def test_is_none_of_the_apis_when_a_web_page_comes(self, status: int, page: bytes) -> None:
+        answer = Answer(status, page)
+        assert is_page(answer)
+        assert classify(answer) is Outcome.RETRY
+
+    def test_is_that_of_the_api_when_a_front_end_says_it_by_a_page(self) -> None:
+        assert classify(Answer(401, b"<html>")) is Outcome.PAUSE
+        assert classify(Answer(413, b"<html>")) is Outcome.REFUSED
 
 
 def partial(*errors: object) -> Answer:
@@ -122,6 +136,11 @@ class TestThePartsOfABatchThatWereRefused:
     )
     def test_are_unknown_when_the_body_does_not_say(self, body: bytes) -> None:
         assert refusals(Answer(207, body), 10) is None
+
+    @pytest.mark.parametrize("index", [0, 7, None, "x"])
+    def test_can_be_but_the_one_of_a_batch_of_one(self, index: object) -> None:
+        answer = partial({"batch_index": index, "field": "name", "message": "is required"})
+        assert refusals(answer, 1) == {0: "name: is required"}
 
 
 class TestTheReasonOfARefusal:

@@ -41,6 +41,9 @@ place for it, and not a property of the caller's. In v1 it is a key of its own."
 ATTRIBUTES_ADDED: Final = 4
 """Mark: the event has no data; ``attributes`` is there for the anonymous id alone."""
 
+JOINED: Final = "\x1f"
+"""Between the lanes of an operation that makes one of two identities."""
+
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _NO_DATA: Final = ANONYMOUS_ID_ADDED | ATTRIBUTES_ADDED
 _CIO_ID: Final = re.compile(r"cio_[A-Za-z0-9]+")
@@ -50,7 +53,8 @@ class Operation(NamedTuple):
     """One thing that Customer.io is asked to do."""
 
     lane: str
-    """Whose operations are kept in order: the person, or the anonymous visitor."""
+    """Whose operations are kept in order: ``p:`` and the person, or ``a:`` and the anonymous
+    visitor; both, separated by JOINED, where the operation makes one of them."""
     item: bytes
     """The operation as an item of a v2 batch: compact JSON in UTF-8."""
     marks: int = 0
@@ -121,6 +125,9 @@ def identify(
         return Encoded((), problems, changes)
     who = identifiers(person)
     lane = f"p:{person}"
+    if anonymous_id.__class__ is str and anonymous_id:
+        # The visitor's earlier events come before it, and the later ones after it.
+        lane = f"{lane}{JOINED}a:{anonymous_id}"
     item = {"type": "person", "identifiers": who, "action": "identify", "attributes": attributes}
     encoded = orjson.dumps({**item, **beside} if beside else item)
     operations = [Operation(lane, encoded, _size_mark(encoded))]

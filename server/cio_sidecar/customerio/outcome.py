@@ -34,6 +34,10 @@ _OUTCOMES: Final = {
 }
 
 
+_EVEN_BY_PAGE: Final = {401, 413}
+"""Statuses that mean the same whoever gives them: a front end may say them for the API."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An HTTP answer, as far as delivery needs it."""
@@ -44,24 +48,33 @@ class Answer:
     """The ``Retry-After`` header as it came."""
 
 
-def classify(status: int) -> Outcome:
-    """The outcome of a status. One that the API does not document is tried again, so that nothing
-    is lost by a proxy's or a mistaken base URL's answer."""
-    known = _OUTCOMES.get(status)
-    if known is not None:
-        return known
-    return Outcome.DELIVERED if 200 <= status < 300 else Outcome.RETRY
+def classify(answer: Answer) -> Outcome:
+    """The outcome of an answer. One that the API does not document is tried again, so that nothing
+    is lost by a proxy's or a mistaken base URL's answer: a status that the API never gives, or a
+    web page where the API would speak JSON.
+    """
+    outcome = _OUTCOMES.get(answer.status)
+    if outcome is None:
+        outcome = Outcome.DELIVERED if 200 <= answer.status < 300 else Outcome.RETRY
+    return Outcome.RETRY if is_page(answer) and answer.status not in _EVEN_BY_PAGE else outcome
+
+
+def is_page(answer: Answer) -> bool:
+    """Whether the answer is a web page, and so not the API's own."""
+    return answer.body[:200].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def refusals(answer: Answer, count: int) -> Mapping[int, str] | None:
     """The refused items of a 207: index in the batch → reason. None if the body doesn't say.
 
     ``count`` is the number of items of the batch; an index outside it means that the answer can't
-    be trusted, and is None as well.
+    be trusted, and is None as well. Of a single item every error tells.
     """
     errors = _errors(answer.body)
     if not errors:
         return None
+    if count == 1:
+        return {0: "; ".join(map(_text, errors))}
     reasons: dict[int, str] = {}
     for error in errors:
         index = error.get("batch_index") if isinstance(error, dict) else None

@@ -18,7 +18,7 @@ from cio_sidecar.customerio.limits import (
     check_person,
     check_size,
 )
-from cio_sidecar.customerio.operation import V1_ONLY, Encoded, Operation, identifiers
+from cio_sidecar.customerio.operation import JOINED, V1_ONLY, Encoded, Operation, identifiers
 from cio_sidecar.customerio.request import Request
 from cio_sidecar.customerio.truncate import cut_attributes
 from cio_sidecar.operations import V1, Key, Spec
@@ -165,12 +165,17 @@ def _holds(wanted: tuple[str, ...] | bool, value: Any) -> bool:
 
 def _lane(spec: Spec, values: dict[str, Any]) -> str:
     """Whose operations are kept in order."""
-    value = values[spec.lane]
-    if spec.keys[spec.lane].type == "person":
+    lane = _lane_of(spec, spec.lane, values)
+    return f"{lane}{JOINED}{_lane_of(spec, spec.joins, values)}" if spec.joins else lane
+
+
+def _lane_of(spec: Spec, name: str, values: dict[str, Any]) -> str:
+    value = values[name]
+    if spec.keys[name].type == "person":
         return f"p:{value}"
-    if spec.lane == "object_id":
+    if name == "object_id":
         return f"o:{values['object_type_id']}:{value}"
-    return f"{spec.lane[0]}:{value}"
+    return f"{name[0]}:{value}"
 
 
 def _fill(template: Any, source: Mapping[str, Any]) -> Any:

@@ -2,23 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from cio_sidecar.customerio.limits import BATCH_BYTES
 from cio_sidecar.customerio.outcome import Outcome
-from cio_sidecar.delivery.policy import Lanes, Shipment, backoff_seconds
+from cio_sidecar.delivery.lanes import Shipment
+from cio_sidecar.delivery.policy import Policy, Probe, Settlement
 from cio_sidecar.delivery.queue.entry import Burial, Leased, QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
-from cio_sidecar.delivery.shipper import Result, Sends, Shipper
+from cio_sidecar.delivery.result import DELIVERED, Result, Returned
+from cio_sidecar.delivery.shipper import Sends, Shipper
 
 WINDOW_EVENTS: Final = 10_000
 """How many leased events are held in memory at the most."""
+WINDOW_BYTES: Final = 64 * 1024 * 1024
+"""At how many bytes of them no more are leased."""
+PARKED_EVENTS: Final = 1_000_000
+"""Of how many events behind those of failing or busy people the places are held in memory."""
 _KEPT_BYTES: Final = 64 * 1024
 """How much of a request and of an answer a dead letter keeps."""
-_RETRY_AFTER_CAP_SECONDS: Final = 3600.0
-_SETTLE_AGAIN_SECONDS: Final = 1.0
+_QUEUE_AGAIN_SECONDS: Final = 1.0
+_EXPIRE_EVERY_SECONDS: Final = 1.0
+_SAY_EVERY_SECONDS: Final = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +38,8 @@ class Counters:
     delivered: int = 0
     retried: int = 0
     dead_letters: int = 0
+    expired: int = 0
+    """Those of the dead letters that were over the age limit."""
 
 
 class Dispatcher:
@@ -43,32 +52,54 @@ class Dispatcher:
         *,
         v1: bool,
         concurrency: int,
+        per_second: float,
+        max_age_seconds: int,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        """``v1``: send everything by Track API v1. ``concurrency``: requests in flight at the most.
+        """``v1``: send everything by Track API v1. ``concurrency``: the ceiling of requests in
+        flight, ``per_second`` of requests a second. ``max_age_seconds``: how old an event may
+        become before it is a dead letter; 0 for no limit.
 
         ``clock`` is monotonic, ``wall_clock`` Unix time, both in seconds; ``random`` is uniform in
         [0, 1).
         """
-        self._shipper = Shipper(sender, clock=clock, wall_clock=wall_clock)
+        self._shipper = Shipper(sender, per_second=per_second, clock=clock, wall_clock=wall_clock)
         self.counters = Counters(answers=self._shipper.answers)
-        self.paused_because: str | None = None
-        """Why delivery is paused: the credentials were refused. None while it is not."""
+        self.policy = Policy(v1=v1, batch_bytes=BATCH_BYTES, concurrency=concurrency, random=random)
+        self.on_outcome: Callable[[Leased, Result], None] | None = None
+        """Called with what came of each event: one that is settled once that is on disk, one that
+        will be tried again at once. May be set and unset at any time."""
         self._queue = queue
-        self._concurrency = concurrency
+        self._max_age_seconds = max_age_seconds
         self._clock = clock
-        self._random = random
-        self._lanes = Lanes(v1=v1, batch_bytes=BATCH_BYTES)
+        self._wall_clock = wall_clock
         self._more = True
-        self._hold_until = 0.0
-        self._pauses = 0
-        self._trouble: str | None = None
+        self._said: str | None = None
+        self._said_suspect_at = float("-inf")
+        self._expired_at = float("-inf")
         self._stopping = False
+        self._draining = False
         self._wake = asyncio.Event()
+        self._filling: asyncio.Task[None] | None = None
         self._shipping: set[asyncio.Task[None]] = set()
         queue.on_committed = self._on_committed
+
+    @property
+    def paused_because(self) -> str | None:
+        """Why delivery is paused: the credentials were refused. None while it is not."""
+        return self.policy.paused_because
+
+    @property
+    def suspended(self) -> bool:
+        """Whether an operator has paused delivery."""
+        return self.policy.suspended
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have no answer yet."""
+        return self.policy.concurrency.in_flight
 
     async def run(self) -> None:
         """Deliver until stop() is called and what is in flight has come back.
@@ -78,81 +109,118 @@ class Dispatcher:
         try:
             while not self._stopping:
                 self._wake.clear()
-                await self._lease()
+                if self._max_age_seconds:
+                    self._expire()
                 self._start_shipments()
+                # After them, as starting may find that a lane's events have to be fetched.
+                self._fill()
+                if self._draining and not self._shipping and not self._filling:
+                    break
                 await self._sleep()
             if self._shipping:
                 await asyncio.wait(self._shipping)
         finally:
-            for task in self._shipping:
+            for task in (*self._shipping, *filter(None, [self._filling])):
                 task.cancel()
 
-    def stop(self) -> None:
-        """Start nothing more. Events that are not settled stay in the queue."""
-        self._stopping = True
+    def stop(self, *, drain: bool = False) -> None:
+        """Start nothing more; with ``drain``, only when nothing is left that could be sent at once.
+
+        Events that are not settled stay in the queue, those whose last attempt failed included.
+        """
+        if drain:
+            self._draining = True
+        else:
+            self._stopping = True
+        self._wake.set()
+
+    def suspend(self) -> None:
+        """Start nothing more until resume(), whatever the credentials are; what is in flight
+        ends as ever. Of this process alone: the next one delivers.
+        """
+        if not self.suspended:
+            log.warning("delivery is PAUSED by an operator, events are kept")
+        self.policy.suspended = True
+
+    def resume(self) -> None:
+        """Go on after suspend()."""
+        if self.suspended:
+            log.warning("delivery is RESUMED by an operator")
+        self.policy.suspended = False
         self._wake.set()
 
     def pause(self, why: str) -> None:
-        """Hold everything back, and try from time to time whether the credentials are good: with
-        a single event, or, where none waits, by asking for their region. Without the latter a
-        sidecar that is not ready, and so gets no events, would never be ready again.
-        """
-        if self.paused_because is None:
-            log.error("delivery is PAUSED, events are kept: %s", why)
-        self.paused_because = why
-        if self._clock() < self._hold_until:
-            return
-        self._pauses += 1
-        self._hold(max(1.0, backoff_seconds(self._pauses + 3, self._random())))
+        """Hold everything back because the credentials were refused, as Policy.pause() does."""
+        self.policy.pause(why, self._clock())
+        self._say()
         self._wake.set()
 
     def _on_committed(self) -> None:
         self._more = True
         self._wake.set()
 
-    async def _lease(self) -> None:
-        room = WINDOW_EVENTS - self._lanes.size
-        if not self._more or room < WINDOW_EVENTS // 4:
+    def _fill(self) -> None:
+        """See to it that there is something to send."""
+        lanes = self.policy.lanes
+        if self._filling:
             return
-        self._more = False
-        try:
-            events = await self._queue.lease(room)
-        except QueueError as error:
-            self._say_trouble(f"the queue can't be read: {error}")
-            self._more = True
-            self._hold(5.0)
-            return
-        self._more = self._more or len(events) == room
-        self._lanes.add(events)
+        if (hungry := lanes.hungry()) is not None:
+            lane, places = hungry
 
-    def _start_shipments(self) -> None:
-        now = self._clock()
-        if now < self._hold_until:
-            return
-        probing = self.paused_because is not None
-        while len(self._shipping) < (1 if probing else self._concurrency):
-            shipment = self._lanes.take(now, most=1 if probing else None)
-            if shipment is None and not probing:
+            async def feed() -> None:
+                lanes.feed(lane, places, await self._queue.fetch(places))
+
+            self._filling = self._start(self._read_queue(feed))
+        elif (
+            self._more
+            and (room := WINDOW_EVENTS - lanes.size) >= WINDOW_EVENTS // 4
+            and lanes.bytes < WINDOW_BYTES
+            and lanes.parked < PARKED_EVENTS
+        ):
+
+            async def lease() -> None:
+                self._more = False
+                events = await self._queue.lease(room)
+                self._more = self._more or len(events) == room
+                lanes.add(events)
+
+            self._filling = self._start(self._read_queue(lease))
+
+    async def _read_queue(self, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            try:
+                await read()
+            except QueueError as error:
+                log.error("the queue can't be read, tried again: %s", error)
+                await asyncio.sleep(_QUEUE_AGAIN_SECONDS)
+            else:
                 return
-            task = asyncio.create_task(self._ship(shipment) if shipment else self._probe())
-            self._shipping.add(task)
-            task.add_done_callback(self._shipped)
 
-    def _shipped(self, task: asyncio.Task[None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
         self._shipping.discard(task)
+        if task is self._filling:
+            self._filling = None
         self._wake.set()
         if not task.cancelled() and (error := task.exception()):
             # Its events stay leased and on disk: the next start delivers them.
             self._say_unforeseen(error)
 
+    def _start_shipments(self) -> None:
+        while (item := self.policy.next(self._clock())) is not None:
+            work = self._probe() if isinstance(item, Probe) else self._ship(item)
+            self._shipping.add(self._start(work))
+
     async def _sleep(self) -> None:
-        """Wait for news, or until the next lane is ready or the hold is over."""
+        """Wait for news, or until the policy has something new to say."""
         now = self._clock()
-        next_time = self._hold_until if self._hold_until > now else self._lanes.next_time()
-        # A shipment that comes back wakes this up: where one must, there is no use in a time.
-        slots = 1 if self.paused_because else self._concurrency
-        if len(self._shipping) >= slots:
-            next_time = None
+        next_time = self.policy.next_time(now)
+        if self._max_age_seconds:
+            next_time = min(next_time or float("inf"), now + _EXPIRE_EVERY_SECONDS)
         try:
             async with asyncio.timeout(None if next_time is None else max(next_time - now, 0.001)):
                 await self._wake.wait()
@@ -160,116 +228,130 @@ class Dispatcher:
             pass
 
     async def _ship(self, shipment: Shipment) -> None:
-        events = shipment.events
-        for event in events:
-            event.attempts += 1
         try:
-            results = await self._shipper.ship(shipment)
+            returned = await self._shipper.ship(shipment)
         except Exception as error:
             # A mistake of ours must not hold a person's events back until a restart.
             self._say_unforeseen(error)
-            results = [Result(Outcome.RETRY, "a mistake within the sidecar")] * len(events)
-        now = self._clock()
-        again = [
-            (event, result)
-            for event, result in zip(events, results, strict=True)
-            if result.outcome in (Outcome.RETRY, Outcome.PAUSE)
-        ]
-        if again:
-            self._again(again, now)
-        elif self._trouble or self.paused_because:
-            self._say_well()
-        settled = [
-            (event, result)
-            for event, result in zip(events, results, strict=True)
-            if result.outcome in (Outcome.DELIVERED, Outcome.REFUSED)
-        ]
-        self._lanes.done(event for event, _ in settled)
-        await self._settle(settled)
+            failed = Result(Outcome.RETRY, "a mistake within the sidecar")
+            returned = Returned([failed] * len(shipment.events), whole=True)
+        settlement = self.policy.returned(shipment, returned, self._clock())
+        self.counters.retried += len(settlement.again)
+        self._say(settlement)
+        if settlement.failed:
+            self._tell(
+                (event, result)
+                for event, result in zip(shipment.events, returned.results, strict=True)
+                if result.outcome is Outcome.RETRY
+            )
+        # Its slot is free now. Its people's next events wait until it is settled: whoever starts
+        # again after a crash repeats an event at the most before their next is sent.
+        self._wake.set()
+        if await self._settle(settlement.delivered, settlement.refused):
+            self.policy.settled(settlement)
 
     async def _probe(self) -> None:
-        result = await self._shipper.probe()
-        if result.outcome is Outcome.PAUSE:
-            self.pause(result.why)
-        elif result.outcome is Outcome.RETRY:
-            self._say_trouble(result.why)
-            self._hold(max(1.0, backoff_seconds(self._pauses + 3, self._random())))
-        else:
-            self._say_well()
+        self.policy.probed(await self._shipper.probe(), self._clock())
+        self._say()
 
-    def _again(self, failed: "list[tuple[Leased, Result]]", now: float) -> None:
-        events = [event for event, _ in failed]
-        result = failed[0][1]
-        self.counters.retried += len(events)
-        # One wait for the whole shipment, so that its events can go together again.
-        wait = backoff_seconds(max(event.attempts for event in events), self._random())
-        if result.outcome is Outcome.PAUSE:
-            self.pause(result.why)
-            wait = 0.0
-        elif result.wait_seconds is not None:
-            self._hold(min(result.wait_seconds, _RETRY_AFTER_CAP_SECONDS))
-        elif self.paused_because is not None:
-            # The single event that was tried met other trouble: the next one waits as well.
-            self._hold(max(1.0, wait))
-        if result.outcome is Outcome.RETRY:
-            self._say_trouble(result.why)
-        self._lanes.retry(events, now + wait)
+    def _expire(self) -> None:
+        """Make dead letters of what is over the age limit."""
+        now = self._clock()
+        if now - self._expired_at < _EXPIRE_EVERY_SECONDS:
+            return
+        self._expired_at = now
+        events = self.policy.lanes.expired(int(self._wall_clock()) - self._max_age_seconds)
+        if not events:
+            return
+        self.counters.expired += len(events)
+        why = f"not delivered within {self._max_age_seconds} s (CIO_MAX_AGE_SECONDS)"
+        if self.policy.trouble:
+            why = f"{why}; the last trouble: {self.policy.trouble}"
+        log.warning("%d event(s) kept as dead letters: %s", len(events), why)
+        refused = [(event, Result(Outcome.REFUSED, why)) for event in events]
+        self._shipping.add(self._start(self._bury(refused)))
 
-    async def _settle(self, settled: "list[tuple[Leased, Result]]") -> None:
-        delivered = [event.seq for event, result in settled if result.outcome is Outcome.DELIVERED]
-        buried = [
-            Burial(
-                seq=event.seq,
-                reason=result.why,
-                status=result.status,
-                attempts=event.attempts,
-                method=result.request.method,
-                path=result.request.path,
-                request=result.request.body[:_KEPT_BYTES],
-                response=result.response[:_KEPT_BYTES],
-            )
-            for event, result in settled
-            if result.outcome is Outcome.REFUSED and result.request
-        ]
+    async def _bury(self, refused: "list[tuple[Leased, Result]]") -> None:
+        await self._settle([], refused)
+
+    async def _settle(
+        self, delivered: "list[Leased]", refused: "list[tuple[Leased, Result]]"
+    ) -> bool:
+        """Write down what became of events; whether that is on disk."""
+        if not delivered and not refused:
+            return True
         self.counters.delivered += len(delivered)
-        self.counters.dead_letters += len(buried)
-        if buried:
+        self.counters.dead_letters += len(refused)
+        if refused and (status := refused[0][1].status):
             log.warning(
                 "%d event(s) refused by Customer.io and kept as dead letters; HTTP %d",
-                len(buried),
-                buried[0].status,
+                len(refused),
+                status,
             )
+        gone = [event.seq for event in delivered]
+        buried = [_burial(event, result) for event, result in refused]
         said = False
         while True:
             try:
-                await self._queue.settle(delivered, buried)
+                await self._queue.settle(gone, buried)
             except QueueError as error:
                 if not said:
                     log.error("delivered events can't be settled, tried again: %s", error)
                     said = True
-                if self._stopping:
+                if self._stopping or self._draining:
                     # They stay in the file and are sent again after a restart: repeats, no loss.
-                    return
-                # Meanwhile this shipment keeps its place among those in flight: there is no use in
-                # sending more of what can't be settled.
-                await asyncio.sleep(_SETTLE_AGAIN_SECONDS)
+                    return False
+                await asyncio.sleep(_QUEUE_AGAIN_SECONDS)
             else:
-                return
+                self._tell((event, DELIVERED) for event in delivered)
+                self._tell(refused)
+                return True
 
-    def _hold(self, seconds: float) -> None:
-        self._hold_until = max(self._hold_until, self._clock() + seconds)
+    def _tell(self, ended: "Iterable[tuple[Leased, Result]]") -> None:
+        if self.on_outcome is not None:
+            for event, result in ended:
+                self.on_outcome(event, result)
+
+    def _say(self, settlement: Settlement | None = None) -> None:
+        """Log what has changed."""
+        policy = self.policy
+        news = policy.paused_because or policy.trouble
+        if news != self._said:
+            if policy.paused_because:
+                log.error("delivery is PAUSED, events are kept: %s", news)
+            elif news:
+                log.warning("delivery is held up, events are kept and tried again: %s", news)
+            else:
+                log.info("delivery goes on: Customer.io takes events again")
+            self._said = news
+        now = self._clock()
+        if (
+            settlement
+            and settlement.again
+            and settlement.most == 1
+            and now - self._said_suspect_at >= _SAY_EVERY_SECONDS
+        ):
+            self._said_suspect_at = now
+            log.warning(
+                "an event fails again and again while others are delivered: it is tried on its "
+                "own, and holds back its person's events alone: %s",
+                settlement.why,
+            )
 
     def _say_unforeseen(self, error: BaseException) -> None:
         # Its words may hold a person's data.
         log.error("a shipment failed in an unforeseen way: %s", type(error).__name__)
 
-    def _say_trouble(self, why: str) -> None:
-        if self._trouble != why:
-            log.warning("delivery is held up, events are kept and tried again: %s", why)
-            self._trouble = why
 
-    def _say_well(self) -> None:
-        log.info("delivery goes on: Customer.io takes events again")
-        self._trouble = None
-        self.paused_because = None
-        self._pauses = 0
+def _burial(event: Leased, result: Result) -> Burial:
+    request = result.request
+    return Burial(
+        seq=event.seq,
+        reason=result.why,
+        status=result.status,
+        attempts=event.attempts,
+        method=request.method if request else "",
+        path=request.path if request else "",
+        request=request.body[:_KEPT_BYTES] if request else b"",
+        response=result.response[:_KEPT_BYTES],
+    )

@@ -1,20 +1,32 @@
-"""Delivery policy: who may be sent when. PURE: no I/O, clock and randomness come as arguments.
+"""Delivery policy: what is sent when, and what becomes of it. PURE: no I/O, clock and randomness
+come as arguments.
 
+A state machine. ``next`` gives a shipment, or asks for a probe; ``returned`` takes what came of it
+and says what is settled; ``settled`` lets its people's next events go, once that is on disk.
 Times are seconds of a monotonic clock.
 """
 
-import heapq
-from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
-from cio_sidecar.customerio.operation import V1_ONLY
-from cio_sidecar.customerio.track_v2 import ENVELOPE_BYTES
+from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.delivery.concurrency import Concurrency
+from cio_sidecar.delivery.lanes import Lanes, Shipment
 from cio_sidecar.delivery.queue.entry import Leased
+from cio_sidecar.delivery.result import Result, Returned
 
 BACKOFF_BASE_SECONDS: Final = 0.5
 BACKOFF_CAP_SECONDS: Final = 60.0
+RETRY_AFTER_CAP_SECONDS: Final = 3600.0
+"""The longest time that a server can ask for."""
+TROUBLE_FAILURES: Final = 3
+"""After how many failures without a success between them the server is taken to be in trouble."""
+_TROUBLE_HOLD_SECONDS: Final = 2.0
+"""The longest pause between two requests to a server in trouble, unless it asks for more."""
+HTTP_TOO_MANY: Final = 429
+_SPLIT: Final = 8
+"""Into how many parts a suspect batch is split."""
 
 
 def backoff_seconds(attempts: int, random: float) -> float:
@@ -26,130 +38,217 @@ def backoff_seconds(attempts: int, random: float) -> float:
     return random * min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(attempts - 1, 16))
 
 
-class Pacer:
-    """Spaces requests evenly under a ceiling of requests a second, allowing a short burst."""
-
-    def __init__(self, per_second: float, burst: int = 20) -> None:
-        self._interval = 1 / per_second
-        self._slack = self._interval * burst
-        self._next = float("-inf")
-
-    def reserve(self, now: float) -> float:
-        """Take the next place; returns how many seconds to wait for it."""
-        self._next = max(self._next, now - self._slack) + self._interval
-        return max(0.0, self._next - now)
+class Probe:
+    """A request for the credentials' region, where no event is there to try them with."""
 
 
 @dataclass(slots=True)
-class Shipment:
-    """Events that go together: as one v2 batch, or (a single event) by v1."""
+class Settlement:
+    """What is to be settled after a shipment."""
 
-    events: list[Leased]
-    by_v1: bool
+    shipment: Shipment
+    delivered: list[Leased]
+    refused: list[tuple[Leased, Result]]
+    again: list[Leased] = field(default_factory=list)
+    """To be sent again, in the order of the queue."""
+    ready_at: float = 0.0
+    failed: bool = True
+    """Whether ``again`` counts as a failed attempt."""
+    most: int = 0
+    """Of how many events a shipment of ``again`` may be; 0 for no limit of its own."""
+    why: str = ""
+    """Why ``again`` failed."""
 
 
-class Lanes:
-    """Keeps the order of each person's events: a lane has at most one shipment in flight.
+class Policy:
+    """Decides what is sent when."""
 
-    A lane is ready, in flight, or backing off. A lane that backs off holds back nobody else.
-    """
-
-    def __init__(self, *, v1: bool, batch_bytes: int) -> None:
-        """``v1``: send everything by v1. ``batch_bytes``: the most bytes of a batch's body."""
-        self._v1 = v1
-        self._batch_bytes = batch_bytes
-        self._waiting: dict[str, deque[Leased]] = {}
-        self._in_flight: set[str] = set()
-        self._ready: deque[str] = deque()
-        self._backing_off: list[tuple[float, int, str]] = []
-        self._turn = 0
-        self.size = 0
-        """How many events are held, those in flight included."""
-
-    def add(self, events: Iterable[Leased]) -> None:
-        """Take in events, in the order of the queue."""
-        for event in events:
-            self.size += 1
-            lane = self._waiting.get(event.lane)
-            if lane is None:
-                self._waiting[event.lane] = deque((event,))
-                self._ready.append(event.lane)
-            else:
-                lane.append(event)
-
-    def take(self, now: float, most: int | None = None) -> Shipment | None:
-        """The next shipment, of at most ``most`` events; None if no lane is ready."""
-        while self._backing_off and self._backing_off[0][0] <= now:
-            self._ready.append(heapq.heappop(self._backing_off)[2])
-        if not self._ready:
-            return None
-        first = self._waiting[self._ready[0]][0]
-        if self._by_v1(first):
-            lane = self._ready.popleft()
-            self._in_flight.add(lane)
-            return Shipment([self._waiting[lane].popleft()], by_v1=True)
-        return Shipment(self._batch(most), by_v1=False)
-
-    def next_time(self) -> float | None:
-        """When the next lane will be ready again; None if none is backing off."""
-        return self._backing_off[0][0] if self._backing_off else None
-
-    def done(self, events: Iterable[Leased]) -> None:
-        """Settle events of a shipment: they are delivered or buried."""
-        self._finish(events, ready_at=None)
-
-    def retry(self, events: Iterable[Leased], ready_at: float) -> None:
-        """Put events of a shipment back to the front of their lanes, to be sent at ``ready_at``.
-
-        Comes before done() for the other events of the same shipment.
+    def __init__(
+        self,
+        *,
+        v1: bool,
+        batch_bytes: int,
+        concurrency: int,
+        random: Callable[[], float],
+    ) -> None:
+        """``v1``: send everything by Track API v1. ``concurrency``: the ceiling of requests in
+        flight. ``random`` is uniform in [0, 1).
         """
-        self._finish(events, ready_at)
+        self.lanes = Lanes(v1=v1, batch_bytes=batch_bytes)
+        self.concurrency = Concurrency(concurrency)
+        self.paused_because: str | None = None
+        """Why delivery is paused: the credentials were refused. None while it is not."""
+        self.trouble: str | None = None
+        """What holds delivery up. None while nothing does."""
+        self.suspended = False
+        """Whether somebody told it to send nothing."""
+        self._random = random
+        self._hold_until = 0.0
+        self._pauses = 0
+        self._successes = 0
+        self._failures = 0
+        self._suspects_in_flight = 0
+        self._was_suspect = False
+        self._most: int | None = None
 
-    def _finish(self, events: Iterable[Leased], ready_at: float | None) -> None:
-        lanes: dict[str, list[Leased]] = {}
+    def next(self, now: float) -> Shipment | Probe | None:
+        """What to send now; None if nothing may be, or nothing is ready."""
+        if now < self._hold_until or self.suspended:
+            return None
+        slots = self.concurrency.limit
+        if self.paused_because is not None:
+            if self.concurrency.in_flight:
+                return None
+            item: Shipment | Probe = self.lanes.take(now, most=1) or Probe()
+        else:
+            if self.concurrency.in_flight >= slots:
+                return None
+            # Those who fail while others don't never have all the slots, nor every turn.
+            suspects = self._suspects_in_flight < max(1, slots // 2)
+            shipment = self.lanes.take(
+                now, most=self._most, suspects=suspects, suspects_first=not self._was_suspect
+            )
+            if shipment is None:
+                return None
+            self._was_suspect = shipment.suspect
+            self._suspects_in_flight += shipment.suspect
+            item = shipment
+        self.concurrency.started()
+        return item
+
+    def next_time(self, now: float) -> float | None:
+        """When next() has something new to say; None if only news can change its mind."""
+        if self.suspended:
+            return None
+        if now < self._hold_until:
+            return self._hold_until
+        slots = 1 if self.paused_because is not None else self.concurrency.limit
+        return None if self.concurrency.in_flight >= slots else self.lanes.next_time()
+
+    def returned(self, shipment: Shipment, returned: Returned, now: float) -> Settlement:
+        """Take in what came of a shipment. What is to be settled must be on disk before settled()
+        is called, which ends the shipment.
+        """
+        self._suspects_in_flight -= shipment.suspect
+        events, results = shipment.events, returned.results
         for event in events:
-            lanes.setdefault(event.lane, []).append(event)
-        for lane, mine in lanes.items():
-            waiting = self._waiting[lane]
-            if ready_at is None:
-                self.size -= len(mine)
+            event.attempts += 1
+        settlement = Settlement(shipment, [], [])
+        if returned.whole and results[0].outcome is Outcome.REFUSED and len(events) > 1:
+            # One of them is bad, and must take none of the good ones along.
+            settlement.again = events
+            settlement.most = len(events) // 2
+            settlement.failed = False
+            self._well(now, returned.seconds)
+            return settlement
+        first: Result | None = None
+        for event, result in zip(events, results, strict=True):
+            if result.outcome is Outcome.DELIVERED:
+                settlement.delivered.append(event)
+            elif result.outcome is Outcome.REFUSED:
+                settlement.refused.append((event, result))
             else:
-                waiting.extendleft(reversed(mine))
-            if lane not in self._in_flight:
-                continue
-            self._in_flight.discard(lane)
-            if ready_at is not None:
-                self._turn += 1
-                heapq.heappush(self._backing_off, (ready_at, self._turn, lane))
-            elif waiting:
-                self._ready.append(lane)
-            else:
-                del self._waiting[lane]
+                first = first or result
+                settlement.again.append(event)
+        if first is None:
+            self._well(now, returned.seconds)
+        elif first.outcome is Outcome.PAUSE:
+            self.concurrency.left()
+            settlement.failed = False
+            self.pause(first.why, now, first.wait_seconds)
+        else:
+            self._failed(settlement, first, now, returned.seconds)
+        return settlement
 
-    def _batch(self, most: int | None) -> list[Leased]:
-        """Fill a batch from the ready lanes, in turn; of each, all that fits, in order."""
-        events: list[Leased] = []
-        room = self._batch_bytes - ENVELOPE_BYTES
-        while self._ready:
-            lane = self._ready[0]
-            waiting = self._waiting[lane]
-            taken = 0
-            full = False
-            while waiting and not self._by_v1(waiting[0]):
-                size = sum(len(operation.item) + 1 for operation in waiting[0].operations)
-                # The first goes whatever its size: nothing smaller can be made of it.
-                full = bool(events) and (size > room or len(events) == most)
-                if full:
-                    break
-                room -= size
-                events.append(waiting.popleft())
-                taken += 1
-            if taken:
-                self._ready.popleft()
-                self._in_flight.add(lane)
-            if full or not taken:
-                break
-        return events
+    def settled(self, settlement: Settlement) -> None:
+        """End a shipment: what was to be settled is."""
+        self.lanes.returned(
+            settlement.shipment,
+            settlement.again,
+            ready_at=settlement.ready_at,
+            failed=settlement.failed,
+            most=settlement.most,
+            seen=self._successes,
+        )
 
-    def _by_v1(self, event: Leased) -> bool:
-        return self._v1 or any(operation.marks & V1_ONLY for operation in event.operations)
+    def probed(self, result: Result, now: float) -> None:
+        """Take in what came of a probe."""
+        if result.outcome is Outcome.PAUSE:
+            self.concurrency.left()
+            self.pause(result.why, now, result.wait_seconds)
+        elif result.outcome is Outcome.RETRY:
+            self.concurrency.left()
+            self.trouble = result.why
+            self._hold_for_pause(now)
+        else:
+            self._well(now, 0.0)
+
+    def pause(self, why: str, now: float, wait_seconds: float | None = None) -> None:
+        """Hold everything back, and try from time to time whether the credentials are good: with
+        a single event, or, where none waits, by a probe. Without the latter a sidecar that is not
+        ready, and so gets no events, would never be ready again.
+
+        ``wait_seconds``: how long the server asked to wait at least.
+        """
+        self.paused_because = why
+        if wait_seconds is not None:
+            self._hold(now, min(wait_seconds, RETRY_AFTER_CAP_SECONDS))
+        if now >= self._hold_until:
+            self._pauses += 1
+            self._hold_for_pause(now)
+
+    def _well(self, now: float, seconds: float) -> None:
+        """Customer.io took a request, or said what is wrong with an event."""
+        self.concurrency.ended(now, seconds, overloaded=False)
+        self._successes += 1
+        if self._failures >= TROUBLE_FAILURES or self.paused_because is not None:
+            self.lanes.wake()
+        self._failures = 0
+        self._most = None
+        self._pauses = 0
+        self.trouble = None
+        self.paused_because = None
+
+    def _failed(self, settlement: Settlement, why: Result, now: float, seconds: float) -> None:
+        """Customer.io could not be reached, or could not take a request at the moment."""
+        lanes = [lane.current for lane in settlement.shipment.lanes]
+        count = len(settlement.shipment.events)
+        failures = 1 + max(lane.failures for lane in lanes)
+        # Others succeeded since these failed: the trouble comes with one of these.
+        suspect = failures > 1 and any(
+            lane.failures and self._successes > lane.seen for lane in lanes
+        )
+        wait = backoff_seconds(failures, self._random())
+        if suspect:
+            settlement.most = max(1, count // _SPLIT)
+            if count > 1:
+                # The good ones among them are to be found soon.
+                wait = backoff_seconds(1, self._random())
+        if suspect and why.status != HTTP_TOO_MANY:
+            self.concurrency.left()
+            wait = max(wait, min(why.wait_seconds or 0.0, RETRY_AFTER_CAP_SECONDS))
+        else:
+            self.concurrency.ended(now, seconds, overloaded=True)
+            self._failures += 1
+            if why.wait_seconds is not None:
+                self._hold(now, min(why.wait_seconds, RETRY_AFTER_CAP_SECONDS))
+            if self._failures >= TROUBLE_FAILURES:
+                # Nothing succeeds: the server is in trouble, or all there is to send is bad. Small
+                # shipments, one after the other, find out which.
+                self._most = max(1, min(count, self._most or count) // _SPLIT)
+                hold = BACKOFF_BASE_SECONDS * 2.0 ** min(self._failures - TROUBLE_FAILURES, 16)
+                self._hold(now, self._random() * min(_TROUBLE_HOLD_SECONDS, hold))
+        if self.paused_because is not None:
+            # The single event that was tried met other trouble: the next one waits as well.
+            self._hold(now, max(1.0, wait))
+        # One wait for the whole shipment, so that its events can go together again.
+        settlement.ready_at = now + wait
+        settlement.why = why.why
+        if not suspect:
+            self.trouble = why.why
+
+    def _hold_for_pause(self, now: float) -> None:
+        self._hold(now, max(1.0, backoff_seconds(self._pauses + 3, self._random())))
+
+    def _hold(self, now: float, seconds: float) -> None:
+        self._hold_until = max(self._hold_until, now + seconds)

@@ -5,6 +5,7 @@ import errno
 from base64 import b64encode
 from types import TracebackType
 from typing import Final, Self
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -39,6 +40,7 @@ class Sender:
         ``timeout_seconds`` bounds a request from its start to the end of the answer.
         """
         self.base_url = base_url.rstrip("/")
+        self._proxy = proxy_of(self.base_url)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30),
             headers={
@@ -86,7 +88,11 @@ class Sender:
     async def _send(self, request: Request) -> Answer:
         url = URL(self.base_url + request.path, encoded=True)
         async with self._session.request(
-            request.method, url, data=request.body or None, allow_redirects=False
+            request.method,
+            url,
+            data=request.body or None,
+            allow_redirects=False,
+            proxy=self._proxy,
         ) as response:
             body = await response.content.read(ANSWER_BYTES)
             while not response.content.at_eof() and len(body) < ANSWER_BYTES:
@@ -94,7 +100,12 @@ class Sender:
             return Answer(response.status, body, response.headers.get("Retry-After"))
 
     def _unreachable(self, error: BaseException) -> Unreachable:
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            proxy = URL(self._proxy or "").with_user(None)
+            why = f"its proxy {proxy} (HTTPS_PROXY, HTTP_PROXY) can't be reached"
+        elif isinstance(error, aiohttp.ClientHttpProxyError):
+            why = f"its proxy answered HTTP {error.status}"
+        elif isinstance(error, aiohttp.ClientConnectorCertificateError):
             why = "its TLS certificate is not trusted"
         elif isinstance(error, aiohttp.ClientConnectorDNSError):
             why = "its name is not known to DNS"
@@ -105,6 +116,17 @@ class Sender:
         else:
             why = f"the connection broke ({type(error).__name__})"
         return Unreachable(f"{self.base_url} can't be reached: {why}")
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that HTTPS_PROXY or HTTP_PROXY names for a URL; None where NO_PROXY excepts it.
+
+    What is on this machine is never asked for through a proxy.
+    """
+    parsed = URL(url)
+    host = parsed.host or ""
+    here = host in {"localhost", "::1"} or host.startswith("127.")
+    return None if here or proxy_bypass(host) else getproxies().get(parsed.scheme)
 
 
 def _was_dropped(error: Exception) -> bool:

@@ -1,0 +1,394 @@
+"""Lanes: the order of each person's events. PURE: no I/O; times are a monotonic clock's seconds.
+
+A lane is a person, or an anonymous visitor, whose events wait. It has at most one shipment in
+flight, and its events leave in the order of the queue. A lane that fails holds back nobody else.
+"""
+
+import heapq
+from array import array
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import pairwise
+from operator import attrgetter
+from typing import Final
+
+from cio_sidecar.customerio.operation import JOINED, V1_ONLY
+from cio_sidecar.customerio.track_v2 import ENVELOPE_BYTES
+from cio_sidecar.delivery.queue.entry import Leased
+
+LANE_EVENTS: Final = 1_000
+"""How many events of a lane are held in memory; of those behind them, only the places."""
+
+_seq: Final = attrgetter("seq")
+
+
+class State(Enum):
+    """Where a lane is."""
+
+    READY = "ready"
+    IN_FLIGHT = "in flight"
+    BACKING_OFF = "backing off"
+    FETCHING = "fetching"
+    """Its next events have to be read from the queue again."""
+    GONE = "gone"
+    """Drained, or joined to another."""
+
+
+class Lane:
+    """The events of a person that wait, in the order of the queue."""
+
+    __slots__ = ("events", "failures", "flights", "into", "most", "names", "parked",
+                 "ready_at", "seen", "state")  # fmt: skip
+
+    def __init__(self, name: str) -> None:
+        self.names = [name]
+        """All that it is called: one name, or those of identities that an event joined."""
+        self.events: deque[Leased] = deque()
+        self.parked: array[int] | None = None
+        """Places in the queue of events behind ``events`` that are not held in memory."""
+        self.state = State.READY
+        self.flights = 0
+        """Shipments in flight: one, or several where lanes that were in flight were joined."""
+        self.ready_at = 0.0
+        self.failures = 0
+        """Failed attempts in a row."""
+        self.most = 0
+        """Of how many events a shipment may be that it is part of; 0 for no such limit. A lane with
+        a limit is suspect: it failed while others did not, and is tried apart from them."""
+        self.seen = 0
+        """How many shipments of whomever had succeeded when it last failed."""
+        self.into: Lane | None = None
+        """The lane that it was joined to."""
+
+    @property
+    def current(self) -> "Lane":
+        """Itself, or the lane that it was joined to."""
+        lane: Lane = self
+        while lane.into is not None:
+            lane = lane.into
+        return lane
+
+
+@dataclass(slots=True)
+class Shipment:
+    """Events that go together: as one v2 batch, or (a single event) by v1."""
+
+    events: list[Leased]
+    by_v1: bool
+    lanes: list[Lane] = field(default_factory=list)
+    suspect: bool = False
+    """Whether it is of lanes that failed while others did not."""
+
+
+class Lanes:
+    """All lanes, and who may go next."""
+
+    def __init__(self, *, v1: bool, batch_bytes: int, lane_events: int = LANE_EVENTS) -> None:
+        """``v1``: send everything by v1. ``batch_bytes``: the most bytes of a batch's body."""
+        self._v1 = v1
+        self._room = batch_bytes - ENVELOPE_BYTES
+        self._lane_events = lane_events
+        self._lanes: dict[str, Lane] = {}
+        self._ready: deque[Lane] = deque()
+        self._suspects: deque[Lane] = deque()
+        self._backing_off: list[tuple[float, int, Lane]] = []
+        self._hungry: deque[Lane] = deque()
+        self._turn = 0
+        self.size = 0
+        """Events held in memory, those in flight included."""
+        self.bytes = 0
+        """Bytes of them, as they stand in requests."""
+        self.parked = 0
+        """Events of which only the place in the queue is held."""
+
+    def add(self, events: Iterable[Leased]) -> None:
+        """Take in events, in the order of the queue."""
+        lanes = self._lanes
+        for event in events:
+            lane = lanes.get(event.lane)
+            if lane is None:
+                lane = self._join(event.lane) if JOINED in event.lane else self._open(event.lane)
+            if lane.parked is not None or len(lane.events) >= self._lane_events:
+                self._park(lane, event)
+                continue
+            self._hold(lane, event)
+
+    def take(
+        self,
+        now: float,
+        *,
+        most: int | None = None,
+        suspects: bool = True,
+        suspects_first: bool = False,
+    ) -> Shipment | None:
+        """The next shipment, of at most ``most`` events; None if no lane is ready.
+
+        ``suspects``: whether it may be of suspect lanes, and ``suspects_first``, whether these have
+        the turn.
+        """
+        while self._backing_off and self._backing_off[0][0] <= now:
+            ready_at, _, rested = heapq.heappop(self._backing_off)
+            if rested.state is State.BACKING_OFF and rested.ready_at == ready_at:
+                self._make_ready(rested)
+        turns = (self._suspects, self._ready) if suspects_first else (self._ready, self._suspects)
+        for waiting in turns:
+            if (suspects or waiting is self._ready) and (lane := _first(waiting)):
+                suspect = waiting is self._suspects
+                if lane.events[0].alone:
+                    waiting.popleft()
+                    return Shipment([self._start(lane)], True, [lane], suspect)
+                return self._batch(waiting, most, suspect=suspect)
+        return None
+
+    def next_time(self) -> float | None:
+        """When the next lane will be ready again; None if none is backing off."""
+        return self._backing_off[0][0] if self._backing_off else None
+
+    def returned(
+        self,
+        shipment: Shipment,
+        again: Sequence[Leased] = (),
+        *,
+        ready_at: float = 0.0,
+        failed: bool = True,
+        most: int = 0,
+        seen: int = 0,
+    ) -> None:
+        """Take a shipment back. All its events are settled but those that are to be sent ``again``
+        at ``ready_at``, which are given in their order.
+
+        ``failed``: whether ``again`` counts as a failed attempt. ``most`` makes suspects of their
+        lanes, 0 leaves them as they are; ``seen`` is noted in them.
+        """
+        failing: dict[Lane, list[Leased]] = {}
+        kept = 0
+        for event in again:
+            failing.setdefault(self._lanes[event.lane], []).append(event)
+            kept += event.size
+        self.size -= len(shipment.events) - len(again)
+        self.bytes -= sum(event.size for event in shipment.events) - kept
+        for lane, events in failing.items():
+            _put_back(lane, events)
+            lane.failures += failed
+            lane.seen = seen
+            lane.most = most or lane.most
+            lane.ready_at = max(lane.ready_at, ready_at)
+        for taken in shipment.lanes:
+            lane = taken.current
+            lane.flights -= 1
+            if lane not in failing:
+                lane.failures = lane.most = 0
+            if lane.flights == 0:
+                self._land(lane, backs_off=failed and lane.failures > 0)
+
+    def wake(self) -> None:
+        """Make lanes ready that back off, but for the suspects: Customer.io is well again."""
+        waiting, self._backing_off = self._backing_off, []
+        for entry in waiting:
+            ready_at, _, lane = entry
+            if lane.state is not State.BACKING_OFF or lane.ready_at != ready_at:
+                continue
+            if lane.most:
+                heapq.heappush(self._backing_off, entry)
+            else:
+                self._make_ready(lane)
+
+    def expired(self, before: int) -> list[Leased]:
+        """Take out, for good, the events accepted before a Unix second that are not in flight."""
+        gone: list[Leased] = []
+        for lane in set(self._lanes.values()):
+            if lane.flights:
+                continue
+            count = len(gone)
+            while lane.events and lane.events[0].accepted_at < before:
+                event = lane.events.popleft()
+                self.size -= 1
+                self.bytes -= event.size
+                gone.append(event)
+            if len(gone) > count and not lane.events:
+                self._land(lane, backs_off=False)
+        return gone
+
+    def hungry(self) -> "tuple[Lane, Sequence[int]] | None":
+        """A lane that needs its parked events back, and the places in the queue of the next."""
+        while self._hungry:
+            lane = self._hungry.popleft().current
+            if lane.parked and len(lane.events) < self._lane_events:
+                return lane, lane.parked[: self._lane_events - len(lane.events)]
+        return None
+
+    def feed(self, lane: Lane, places: Sequence[int], events: Iterable[Leased]) -> None:
+        """Give a lane what hungry() asked for; what is missing can't be read."""
+        lane = lane.current
+        fed = set(places)
+        left = array("q", (seq for seq in lane.parked or () if seq not in fed))
+        self.parked -= len(lane.parked or ()) - len(left)
+        lane.parked = left or None
+        for event in events:
+            self._hold(lane, event)
+        _sort(lane)
+        if lane.events and lane.failures:
+            lane.events[0].attempts = max(lane.events[0].attempts, lane.failures)
+        if lane.state is State.FETCHING:
+            self._land(lane, backs_off=False)
+
+    def starve(self, lane: Lane) -> None:
+        """Ask again for what could not be given: the queue was in trouble."""
+        self._hungry.append(lane)
+
+    def _open(self, name: str) -> Lane:
+        lane = self._lanes[name] = Lane(name)
+        self._ready.append(lane)
+        return lane
+
+    def _join(self, name: str) -> Lane:
+        """The one lane of several identities, out of the lanes that they have."""
+        names = name.split(JOINED)
+        lane: Lane | None = None
+        for each in names:
+            other = self._lanes.get(each)
+            if other is None or other is lane:
+                continue
+            if lane is None:
+                lane = other
+            else:
+                self._absorb(lane, other)
+        if lane is None:
+            lane = self._open(names[0])
+        for each in (*names, name):
+            if self._lanes.get(each) is not lane:
+                self._lanes[each] = lane
+                lane.names.append(each)
+        return lane
+
+    def _absorb(self, lane: Lane, other: Lane) -> None:
+        """Make one lane of two. Where one was in flight or backing off, both wait for it."""
+        lane.events.extend(other.events)
+        lane.parked = array("q", sorted((*(lane.parked or ()), *(other.parked or ())))) or None
+        _sort(lane)
+        if lane.parked:
+            self._unload(lane, behind=lane.parked[0])
+        lane.flights += other.flights
+        lane.failures = max(lane.failures, other.failures)
+        lane.most = max(lane.most, other.most)
+        lane.seen = max(lane.seen, other.seen)
+        lane.ready_at = max(lane.ready_at, other.ready_at)
+        backs_off = State.BACKING_OFF in (lane.state, other.state)
+        other.state = State.GONE
+        other.into = lane
+        other.events = deque()
+        other.parked = None
+        for name in other.names:
+            self._lanes[name] = lane
+        lane.names += other.names
+        self._land(lane, backs_off=backs_off)
+
+    def _hold(self, lane: Lane, event: Leased) -> None:
+        event.size = sum(len(operation.item) + 1 for operation in event.operations)
+        event.alone = self._v1 or any(operation.marks & V1_ONLY for operation in event.operations)
+        lane.events.append(event)
+        self.size += 1
+        self.bytes += event.size
+
+    def _park(self, lane: Lane, event: Leased) -> None:
+        if lane.parked is None:
+            lane.parked = array("q")
+        lane.parked.append(event.seq)
+        self.parked += 1
+
+    def _start(self, lane: Lane) -> Leased:
+        """Take the first event of a lane, which is in flight from now on."""
+        lane.state = State.IN_FLIGHT
+        lane.flights += 1
+        return lane.events.popleft()
+
+    def _land(self, lane: Lane, *, backs_off: bool) -> None:
+        """Give a lane the state that it has earned."""
+        if lane.parked and len(lane.events) <= self._lane_events // 2:
+            self._hungry.append(lane)
+        if lane.flights:
+            lane.state = State.IN_FLIGHT
+        elif backs_off:
+            if lane.most == 1 and not lane.events[0].done:
+                # It may fail for long, and there may be many of its kind: its events need not be
+                # held in memory meanwhile.
+                self._unload(lane)
+            lane.state = State.BACKING_OFF
+            self._turn += 1
+            heapq.heappush(self._backing_off, (lane.ready_at, self._turn, lane))
+        elif lane.events or lane.parked:
+            self._make_ready(lane)
+        else:
+            lane.state = State.GONE
+            for name in lane.names:
+                del self._lanes[name]
+
+    def _unload(self, lane: Lane, behind: int = -1) -> None:
+        """Let go of a lane's events behind a place in the queue; all, if none is given."""
+        places = []
+        while lane.events and lane.events[-1].seq > behind:
+            event = lane.events.pop()
+            self.size -= 1
+            self.bytes -= event.size
+            places.append(event.seq)
+        lane.parked = array("q", sorted((*places, *(lane.parked or ())))) or None
+        self.parked += len(places)
+
+    def _make_ready(self, lane: Lane) -> None:
+        if not lane.events:
+            lane.state = State.FETCHING
+            self._hungry.append(lane)
+            return
+        lane.state = State.READY
+        lane.ready_at = 0.0
+        (self._suspects if lane.most else self._ready).append(lane)
+
+    def _batch(self, waiting: deque[Lane], most: int | None, *, suspect: bool) -> Shipment:
+        """Fill a batch from the ready lanes, in turn; of each, all that fits, in order."""
+        events: list[Leased] = []
+        lanes: list[Lane] = []
+        room = self._room
+        while lane := _first(waiting):
+            cap = min(lane.most, most or lane.most) if lane.most else most
+            mine = lane.events
+            taken = 0
+            full = False
+            while mine and not mine[0].alone:
+                size = mine[0].size
+                # The first goes whatever its size: nothing smaller can be made of it.
+                full = bool(events) and (size > room or (cap is not None and len(events) >= cap))
+                if full:
+                    break
+                room -= size
+                events.append(mine.popleft())
+                taken += 1
+            if taken:
+                waiting.popleft()
+                lane.state = State.IN_FLIGHT
+                lane.flights += 1
+                lanes.append(lane)
+                most = cap
+            if full or not taken:
+                break
+        return Shipment(events, False, lanes, suspect)
+
+
+def _first(waiting: deque[Lane]) -> Lane | None:
+    """The first lane that is ready; entries that tell of an earlier state are dropped."""
+    while waiting and waiting[0].state is not State.READY:
+        waiting.popleft()
+    return waiting[0] if waiting else None
+
+
+def _put_back(lane: Lane, events: list[Leased]) -> None:
+    lane.events.extendleft(reversed(events))
+    _sort(lane)
+
+
+def _sort(lane: Lane) -> None:
+    """Restore the order of the queue, which joining or feeding a lane may have broken."""
+    events = lane.events
+    if any(one.seq > other.seq for one, other in pairwise(events)):
+        lane.events = deque(sorted(events, key=_seq))

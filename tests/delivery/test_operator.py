@@ -1,0 +1,116 @@
+"""What an operator may do to delivery: pause it, and watch what comes of each event."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from cio_conformance.fake import host_aiohttp
+from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.delivery.queue.entry import Leased
+from cio_sidecar.delivery.result import Result
+
+from tests.delivery.support import (
+    Clock,
+    Delivery,
+    Script,
+    delivering,
+    event,
+    malformed,
+    until,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "queue.sqlite3"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(1000.0)
+
+
+@pytest.fixture
+def fake(clock: Clock) -> Script:
+    return Script(clock)
+
+
+@pytest.fixture
+async def url(fake: Script) -> AsyncIterator[str]:
+    running = await host_aiohttp.start(fake)
+    yield running.url
+    await running.stop()
+
+
+async def test_a_suspended_delivery_sends_nothing_until_it_is_resumed(
+    path: Path, url: str, fake: Script
+) -> None:
+    async with delivering(path, url) as delivery:
+        delivery.dispatcher.suspend()
+        await delivery.put(event("ann", "m1"))
+        await delivery.has_nothing_to_do(url)
+        assert fake.asked == []
+        delivery.dispatcher.resume()
+        await delivery.drained()
+    assert fake.event_ids == ["m1"]
+
+
+async def test_a_suspended_delivery_does_not_try_the_credentials_either(
+    path: Path, url: str, fake: Script, clock: Clock
+) -> None:
+    async with delivering(path, url, clock=clock) as delivery:
+        delivery.dispatcher.suspend()
+        delivery.dispatcher.pause("the credentials were refused")
+        clock.now += 3600
+        delivery.look_at_the_clock()
+        await delivery.has_nothing_to_do(url)
+        assert fake.asked == []
+        delivery.dispatcher.resume()
+        await until(lambda: delivery.dispatcher.paused_because is None, "a probe")
+
+
+async def test_an_event_that_backs_off_waits_for_the_operator_too(
+    path: Path, url: str, fake: Script, clock: Clock
+) -> None:
+    fake.fail_next(500, 1)
+    async with delivering(path, url, clock=clock, random=0.5) as delivery:
+        await delivery.put(event("ann", "m1"))
+        await until(lambda: delivery.counters.retried == 1, "the first attempt")
+        delivery.dispatcher.suspend()
+        clock.now += 3600
+        delivery.look_at_the_clock()
+        await delivery.has_nothing_to_do(url)
+        assert len(fake.asked) == 1
+        delivery.dispatcher.resume()
+        await delivery.drained()
+
+
+def watched(delivery: Delivery) -> list[tuple[str, Outcome, int, int]]:
+    seen: list[tuple[str, Outcome, int, int]] = []
+
+    def note(event: Leased, result: Result) -> None:
+        seen.append((event.message_id, result.outcome, result.status, event.attempts))
+
+    delivery.dispatcher.on_outcome = note
+    return seen
+
+
+async def test_every_outcome_is_told_with_its_event_once_it_is_settled(
+    path: Path, url: str, fake: Script
+) -> None:
+    fake.fail_next(500, 1)
+    async with delivering(path, url) as delivery:
+        seen = watched(delivery)
+        await delivery.put(event("ann", "m1"))
+        await delivery.drained()
+        await delivery.put(malformed("ann", "m2"))
+        await delivery.drained()
+        await until(lambda: len(seen) == 3, "three outcomes")
+        assert [each[:2] for each in seen] == [
+            ("m1", Outcome.RETRY),
+            ("m1", Outcome.DELIVERED),
+            ("m2", Outcome.REFUSED),
+        ]
+        assert [each[3] for each in seen] == [1, 2, 1]
