@@ -4,7 +4,7 @@ import asyncio
 import gc
 import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,8 +30,9 @@ from tests.rpc.harness import (
 MEBIBYTE = 1024 * 1024
 
 
-def large(number: int) -> Any:
-    return track({"text": "x" * 30_000, "n": number}, message_id=ulid(number))
+def large(number: int, user_id: str = "u1") -> Any:
+    properties = {"text": "x" * 30_000, "n": number}
+    return track(properties, user_id=user_id, message_id=ulid(number))
 
 
 async def fill(caller: Caller) -> tuple[int, Refusal]:
@@ -96,29 +97,74 @@ async def test_a_batch_that_does_not_fit_is_turned_away_whole(
         assert (await caller.send(large(0))).status == ACCEPTED
 
 
-async def test_a_full_queue_ends_a_stream_after_the_acks_of_what_was_taken(
-    full_settings: Settings,
-    fake: FakeCustomerIO,
-    until: Callable[..., Any],
-    caplog: pytest.LogCaptureFixture,
+async def test_a_full_queue_holds_a_stream_back_and_takes_it_on_in_order(
+    full_settings: Settings, fake: FakeCustomerIO, until: Callable[..., Any]
+) -> None:
+    count = 60
+
+    def message(number: int) -> ingest_pb2.StreamRequest:
+        # A small event behind a large one must not overtake it where it alone finds room.
+        event = large(1_000 + number, "ann") if number % 3 else track({"n": -1}, user_id="ann")
+        return ingest_pb2.StreamRequest(sequence=number, events=[event])
+
+    async def messages() -> AsyncIterator[ingest_pb2.StreamRequest]:
+        for number in range(1, count + 1):
+            yield message(number)
+
+    async with calling(full_settings, fake) as caller:
+        stream = caller.ingest.Stream(messages())
+        acks: list[int] = []
+
+        async def read_acks() -> None:
+            async for ack in stream:
+                acks.append(ack.sequence)  # noqa: PERF401 (read while it goes on)
+
+        reading = asyncio.create_task(read_acks())
+        await until(lambda: len(acks) > 5, "the first acks")
+        _, error = await fill(caller)
+        assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len(acks) < count
+        assert not reading.done()
+        fake.heal()
+        await asyncio.wait_for(reading, 30)
+        assert acks == list(range(1, count + 1))
+        await caller.settled()
+        streamed = [n for event in fake.events if (n := event["data"]["n"]) > 1_000 or n < 0]
+        assert streamed == [1_000 + n if n % 3 else -1 for n in range(1, count + 1)]
+
+
+async def test_a_stream_that_waits_ends_when_the_sidecar_stops(
+    full_settings: Settings, fake: FakeCustomerIO, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with calling(full_settings, fake) as caller:
-        acks, error = await caller.stream_to_error(
-            ingest_pb2.StreamRequest(sequence=number, events=[large(number)])
-            for number in range(1, 41)
+        waiting = asyncio.create_task(
+            caller.stream_to_error(
+                ingest_pb2.StreamRequest(sequence=number, events=[large(number)])
+                for number in range(1, 61)
+            )
         )
-        assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert (error.reason, error.retry_seconds) == ("QUEUE_FULL", 1.0)
-        settled = [ack.sequence for ack in acks]
-        assert settled == list(range(1, len(acks) + 1))
-        assert 5 < len(acks) < 40
-        fake.heal()
-        await until(lambda: len(fake.events) >= len(acks), "the acked events to be delivered")
-        assert {event["data"]["n"] for event in fake.events} >= set(settled)
+        await fill(caller)
+    acks, error = await asyncio.wait_for(waiting, 30)
+    assert error.code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
+    settled = [ack.sequence for ack in acks]
+    assert settled == list(range(1, len(acks) + 1))
+    assert len(acks) < 60
     gc.collect()
     await asyncio.sleep(0)
     # The messages behind the one that was turned away failed too, and nobody asks why.
     assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+async def test_a_message_that_never_finds_room_ends_its_stream(
+    make_settings: Callable[..., Settings], fake: FakeCustomerIO
+) -> None:
+    too_large = ingest_pb2.StreamRequest(sequence=2, events=[large(n) for n in range(100)])
+    first = ingest_pb2.StreamRequest(sequence=1, events=[large(200)])
+    async with calling(make_settings(queue_max_bytes=MEBIBYTE), fake) as caller:
+        acks, error = await asyncio.wait_for(caller.stream_to_error([first, too_large]), 30)
+        assert [ack.sequence for ack in acks] == [1]
+        assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (error.reason, error.retry_seconds) == ("QUEUE_FULL", 1.0)
 
 
 # A failing disk

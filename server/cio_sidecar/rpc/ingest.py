@@ -1,14 +1,13 @@
 """IngestService: Send, SendBatch and Stream."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 import grpc
 from cio.sidecar.v1 import event_pb2, ingest_pb2
 
 from cio_sidecar.delivery.queue.entry import QueueError
-from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.event import MESSAGE_ID_BYTES, Event
 from cio_sidecar.renderer import Refused
 from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode, decode_events
@@ -20,16 +19,11 @@ from cio_sidecar.rpc.status import (
     violation_messages,
     warning_messages,
 )
+from cio_sidecar.rpc.stream import EventStream, required
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_Accepting = tuple[int, "asyncio.Task[list[Receipt]]"]
-"""A message of a stream: its sequence number, and its events on their way to the disk."""
-
 SERVICE: Final = "cio.sidecar.v1.IngestService"
-
-STREAM_MESSAGES_AHEAD: Final = 64
-"""How many messages of a stream are read before the first of them is acked."""
 
 _STATUS: Final = {
     Status.ACCEPTED: ingest_pb2.EVENT_STATUS_ACCEPTED,
@@ -43,7 +37,7 @@ class IngestService:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._readers: set[asyncio.Task[None]] = set()
+        self._streams: set[EventStream] = set()
         self._stopped = False
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -71,7 +65,7 @@ class IngestService:
         except InvalidRequest as error:
             await abort_invalid(context, "INVALID_REQUEST", error.violations)
         if not request.HasField("event"):
-            await abort_invalid(context, "INVALID_REQUEST", [_required("event")])
+            await abort_invalid(context, "INVALID_REQUEST", [required("event")])
         (receipt,) = await self._accept([request.event], context)
         if receipt.status is Status.REFUSED:
             await abort_invalid(context, "EVENT_REFUSED", receipt.violations)
@@ -84,7 +78,7 @@ class IngestService:
         except InvalidRequest as error:
             await abort_invalid(context, "INVALID_REQUEST", error.violations)
         if not events:
-            await abort_invalid(context, "INVALID_REQUEST", [_required("events")])
+            await abort_invalid(context, "INVALID_REQUEST", [required("events")])
         receipts = await self._accept(events, context)
         return ingest_pb2.SendBatchResponse(results=[_result(receipt) for receipt in receipts])
 
@@ -92,58 +86,28 @@ class IngestService:
         self, requests: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[ingest_pb2.StreamResponse]:
         """Accept messages while earlier ones are being written, and ack them in order."""
-        pending: asyncio.Queue[_Accepting | None] = asyncio.Queue()
-        ahead = asyncio.Semaphore(STREAM_MESSAGES_AHEAD)
-        reader = asyncio.create_task(self._read_stream(requests, pending, ahead))
-        reader.add_done_callback(lambda _: pending.put_nowait(None))
-        self._readers.add(reader)
+        stream = EventStream(self._intake, _events)
+        self._streams.add(stream)
         if self._stopped:
-            reader.cancel()
+            stream.stop()
         try:
-            while (item := await pending.get()) is not None:
-                sequence, accepting = item
-                receipts = await accepting
-                yield ingest_pb2.StreamResponse(
-                    sequence=sequence, results=_notable(sequence, receipts)
-                )
-                ahead.release()
-            if reader.cancelled():
-                raise QueueError("the sidecar is shutting down")
-            reader.result()
+            async with aclosing(stream.accepted(requests)) as messages:
+                async for sequence, receipts in messages:
+                    yield ingest_pb2.StreamResponse(
+                        sequence=sequence, results=_notable(sequence, receipts)
+                    )
         except QueueError as error:
             await abort_queue(context, error)
         except InvalidRequest as error:
             await abort_invalid(context, "INVALID_REQUEST", error.violations)
         finally:
-            self._readers.discard(reader)
-            reader.cancel()
+            self._streams.discard(stream)
 
     def stop(self) -> None:
         """Read no more of the streams: each ends with UNAVAILABLE when what was read is acked."""
         self._stopped = True
-        for reader in self._readers:
-            reader.cancel()
-
-    async def _read_stream(
-        self,
-        requests: AsyncIterator[bytes],
-        pending: "asyncio.Queue[_Accepting | None]",
-        ahead: asyncio.Semaphore,
-    ) -> None:
-        """Put what is being accepted into ``pending``. Raises InvalidRequest."""
-        last = 0
-        async for data in requests:
-            await ahead.acquire()
-            request, events = decode_events(ingest_pb2.StreamRequest, data)
-            if request.sequence <= last:
-                raise InvalidRequest([_bad_sequence(request.sequence, last)])
-            if not events:
-                raise InvalidRequest([_required("events")])
-            last = request.sequence
-            # A task runs to its first wait at once, so messages reach the queue in their order.
-            accepting = asyncio.create_task(self._intake.accept(_events(events)))
-            accepting.add_done_callback(_heard)
-            pending.put_nowait((last, accepting))
+        for stream in self._streams:
+            stream.stop()
 
     async def _accept(
         self, events: Sequence[event_pb2.Event | Undecodable], context: Context
@@ -182,18 +146,3 @@ def _notable(sequence: int, receipts: list[Receipt]) -> list[ingest_pb2.StreamRe
         for index, receipt in enumerate(receipts)
         if receipt.status is not Status.ACCEPTED or receipt.filled_in or receipt.warnings
     ]
-
-
-def _heard(accepting: "asyncio.Task[list[Receipt]]") -> None:
-    """Take note of an error that nobody asks for: the stream has ended by the one before it."""
-    if not accepting.cancelled():
-        accepting.exception()
-
-
-def _required(field: str) -> Violation:
-    return Violation(field, "REQUIRED", "the request has none: give at least one event")
-
-
-def _bad_sequence(sequence: int, last: int) -> Violation:
-    what = f"expected a number greater than {last}, got {sequence}: number the messages upwards"
-    return Violation("sequence", "INVALID_VALUE", what)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 
-from cio_sidecar.delivery.queue.entry import Entry, pack
+from cio_sidecar.delivery.queue.entry import Entry, Line, pack
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.mapping.errors import FieldWarning, Violation
 from cio_sidecar.mapping.event import Event
@@ -48,6 +48,16 @@ class IntakeCounters:
     """Accepted, and not sent, because a table says so."""
 
 
+@dataclass(slots=True)
+class Rendered:
+    """The events of a call: receipts that hold once the entries are stored."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    stored: list[Receipt] = field(default_factory=list)
+    """Those of the entries, in their order."""
+    entries: list[Entry] = field(default_factory=list)
+
+
 class Intake:
     """The one way in, whatever door an event comes through."""
 
@@ -67,6 +77,11 @@ class Intake:
         self._clock = clock
         self.new_message_id = new_message_id
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no event waits for its delivery."""
+        return self._queue.waiting == 0
+
     async def accept(self, events: Sequence[Event | Refused]) -> list[Receipt]:
         """Accept the good events and name the bad; returns when the good ones are on disk.
 
@@ -74,15 +89,17 @@ class Intake:
         intake: it fills in ``messageId`` and ``receivedAt``. Raises QueueError; then none was
         accepted.
         """
+        return await self.store(self.render(events))
+
+    def render(self, events: Sequence[Event | Refused]) -> Rendered:
+        """The first half of accept(): map the events, and store nothing yet."""
         received_at = iso_time(self._clock())
         # The events of one call are all mapped by one version of the tables.
         render = self.renderer.render
-        receipts: list[Receipt] = []
-        entries: list[Entry] = []
-        stored: list[Receipt] = []
+        rendering = Rendered()
         for event in events:
             if isinstance(event, Refused):
-                receipts.append(_refusal(event))
+                rendering.receipts.append(_refusal(event))
                 continue
             filled_in = complete(event, received_at, self.new_message_id)
             try:
@@ -92,17 +109,17 @@ class Intake:
             if isinstance(rendered, Refused):
                 if filled_in:
                     rendered = Refused("", rendered.violations)
-                receipts.append(_refusal(rendered))
+                rendering.receipts.append(_refusal(rendered))
                 continue
             receipt = Receipt(
                 rendered.message_id, Status.ACCEPTED, filled_in, warnings=rendered.warnings
             )
-            receipts.append(receipt)
+            rendering.receipts.append(receipt)
             if not rendered.operations:
                 self.counters.dropped += 1
                 continue
-            stored.append(receipt)
-            entries.append(
+            rendering.stored.append(receipt)
+            rendering.entries.append(
                 Entry(
                     rendered.message_id,
                     not filled_in,
@@ -111,15 +128,23 @@ class Intake:
                     pack(rendered.operations),
                 )
             )
-        if entries:
-            fresh = await self._queue.put(entries)
-            for receipt, is_new in zip(stored, fresh, strict=True):
+        return rendering
+
+    async def store(self, rendered: Rendered, line: Line | None = None) -> list[Receipt]:
+        """The second half of accept(): returns when the events are on disk.
+
+        ``line`` is that of the puts among which its place is kept. Raises QueueError; then nothing
+        was stored, and it may be tried again.
+        """
+        if rendered.entries:
+            fresh = await self._queue.put(rendered.entries, line)
+            for receipt, is_new in zip(rendered.stored, fresh, strict=True):
                 if not is_new:
                     receipt.status = Status.DUPLICATE
-        for receipt in receipts:
+        for receipt in rendered.receipts:
             self.counters.by_status[receipt.status] += 1
             self.counters.warned += bool(receipt.warnings)
-        return receipts
+        return rendered.receipts
 
 
 def complete(event: Event, received_at: str, new_message_id: Callable[[], str]) -> bool:
