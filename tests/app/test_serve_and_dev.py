@@ -14,6 +14,7 @@ import pytest
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
 from cio_conformance.fake import FakeCustomerIO
 from cio_sidecar import __version__
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.app.command import Serving, run, serving
 
@@ -49,6 +50,29 @@ async def test_serve_delivers_until_a_signal_and_exits_0(
         await until(lambda: len(fake.events) == 2, "delivery")
         await stop(served, number)
     assert env["CIO_API_KEY"] not in "\n".join(served.log)
+
+
+async def test_callers_that_watch_or_idle_do_not_hold_a_stop_up(env: dict[str, str]) -> None:
+    # Far longer than the test may take: only an end of their own lets it pass.
+    env["CIO_SHUTDOWN_GRACE_SECONDS"] = "3600"
+    async with serving(env) as served, grpc.aio.insecure_channel(served.address) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watches = [
+            health.Watch(health_pb2.HealthCheckRequest(service=name)) for name in ("", "Nonsense")
+        ]
+        assert [(await watch.read()).status for watch in watches] == [
+            health_pb2.HealthCheckResponse.SERVING,
+            health_pb2.HealthCheckResponse.SERVICE_UNKNOWN,
+        ]
+        stream = ingest_pb2_grpc.IngestServiceStub(channel).Stream()
+        await stream.wait_for_connection()
+        await stop(served, signal.SIGTERM)
+        assert (await watches[0].read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        for call in (*watches, stream):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call.read()
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert "shutting down" in str(caught.value.details())
 
 
 async def test_what_serve_accepted_survives_a_kill(

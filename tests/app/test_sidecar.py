@@ -15,6 +15,7 @@ from cio_conformance.fake import FakeCustomerIO
 from cio_sidecar.app.config import REGIONS, ConfigError, Settings
 from cio_sidecar.app.sidecar import Sidecar
 from cio_sidecar.delivery.dispatcher import Dispatcher
+from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -368,21 +369,42 @@ async def test_what_is_left_at_the_end_is_told_and_delivered_at_the_next_start(
 
 
 async def test_readiness_goes_off_while_calls_at_hand_still_hold_the_end_up(
-    make_settings: Make,
+    make_settings: Make, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    settings = make_settings(http_listen="127.0.0.1:0", shutdown_grace_seconds=60)
-    sidecar = Sidecar(settings)
-    async with sidecar, grpc.aio.insecure_channel(sidecar.address) as channel:
-        health: Any = health_pb2_grpc.HealthStub(channel)
-        watch = health.Watch(health_pb2.HealthCheckRequest())
-        await watch.read()
+    waiting, go = asyncio.Event(), asyncio.Event()
+    put = SqliteQueue.put
+
+    async def put_late(*given: Any) -> list[bool]:
+        waiting.set()
+        await go.wait()
+        return await put(*given)
+
+    monkeypatch.setattr(SqliteQueue, "put", put_late)
+    sidecar = Sidecar(make_settings(http_listen="127.0.0.1:0", shutdown_grace_seconds=60))
+    async with sidecar:
+        call = asyncio.create_task(send(sidecar, track()))
+        await waiting.wait()
         stop = asyncio.create_task(sidecar.__aexit__(None, None, None))
-        await watch.read()
+        await until(lambda: sidecar._stopping, "the stop to begin")
         status, body = await get(sidecar, "/readyz")
         assert status == 503
         assert "shutting down" in body
-        watch.cancel()
+        go.set()
+        assert await call == [ingest_pb2.EVENT_STATUS_ACCEPTED]
         await stop
+
+
+async def test_a_watch_of_its_health_holds_no_end_up(make_settings: Make) -> None:
+    sidecar = Sidecar(make_settings(shutdown_grace_seconds=600))
+    async with sidecar, grpc.aio.insecure_channel(sidecar.address) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        await asyncio.wait_for(sidecar.__aexit__(None, None, None), 30)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await watch.read()
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_sidecar_whose_delivery_dies_does_not_look_alive(

@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 
 import grpc
 import orjson
-from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc, mapping_pb2_grpc
+from cio.sidecar.v1 import (
+    delivery_pb2_grpc,
+    event_pb2,
+    ingest_pb2,
+    ingest_pb2_grpc,
+    mapping_pb2_grpc,
+)
 from cio_conformance.fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
@@ -17,6 +23,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.rpc import error_details_pb2, status_pb2
 
 INGEST = "/cio.sidecar.v1.IngestService"
+DELIVERY = "/cio.sidecar.v1.DeliveryService"
 MAPPING = "/cio.sidecar.v1.MappingService"
 ACCEPTED = ingest_pb2.EVENT_STATUS_ACCEPTED
 DUPLICATE = ingest_pb2.EVENT_STATUS_DUPLICATE
@@ -153,6 +160,7 @@ class Caller:
         self.channel = channel
         self.fake = fake
         self.ingest = ingest_pb2_grpc.IngestServiceStub(channel)
+        self.delivery = delivery_pb2_grpc.DeliveryServiceStub(channel)
         self.mapping = mapping_pb2_grpc.MappingServiceStub(channel)
 
     async def send(self, event: event_pb2.Event) -> ingest_pb2.EventResult:
@@ -222,6 +230,22 @@ class Caller:
                 f"waited in vain for {count} operations: {len(self.operations)} came, "
                 f"{self.sidecar.queue.waiting} wait"
             ) from None
+
+    async def die(self, event: event_pb2.Event, status: int = 400) -> None:
+        """Have an event refused for good."""
+        self.fake.fail_next(status)
+        await self.send(event)
+        await self.settled()
+        self.fake.heal()
+
+    async def fill(self) -> None:
+        """Send events of 30 KB until the queue is full."""
+        for _ in range(200):
+            try:
+                await self.send(track({"text": "x" * 30_000}))
+            except grpc.aio.AioRpcError:
+                return
+        raise AssertionError("a queue took 6 MB")
 
     async def delivered_one(self) -> dict[str, Any]:
         """The body of the only operation."""

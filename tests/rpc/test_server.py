@@ -19,7 +19,9 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 from tests.rpc.harness import ACCEPTED, Caller, calling, refusal, track
 
-SERVICES = ["cio.sidecar.v1.IngestService", "cio.sidecar.v1.MappingService"]
+SERVICES = [
+    f"cio.sidecar.v1.{name}" for name in ("IngestService", "MappingService", "DeliveryService")
+]
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import click
 import orjson
@@ -19,6 +19,13 @@ from ulid import ULID
 
 from cio_sidecar import __version__
 from cio_sidecar.app import logs, show_tables
+from cio_sidecar.app.command import (
+    EXIT_REFUSED,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+    fail,
+    target_option,
+)
 from cio_sidecar.app.config import (
     ENV_PREFIX,
     ConfigError,
@@ -33,13 +40,6 @@ from cio_sidecar.mapping.schema import table_schema
 from cio_sidecar.mapping.transforms import NoValue, unix_seconds
 from cio_sidecar.renderer import Renderer
 from cio_sidecar.rpc.intake import iso_time
-
-EXIT_REFUSED: Final = 1
-"""Some events were refused."""
-EXIT_USAGE: Final = 2
-"""A setting or an option can't be used."""
-EXIT_UNAVAILABLE: Final = 3
-"""The sidecar can't be reached."""
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +80,7 @@ def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
         given = {name: value for name, value in flags.items() if value is not None}
         return load_settings(given, config)
     except ConfigError as error:
-        _fail(error, EXIT_USAGE)
-
-
-def _fail(error: Exception, code: int) -> NoReturn:
-    click.echo(f"cio-sidecar: {error}", err=True)
-    sys.exit(code)
+        fail(error, EXIT_USAGE)
 
 
 def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, bool]]) -> None:
@@ -102,10 +97,29 @@ def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, bool]]) -> None:
         if not asyncio.run(with_signals()):
             sys.exit(EXIT_REFUSED)
     except ConfigError as error:
-        _fail(error, EXIT_USAGE)
+        fail(error, EXIT_USAGE)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Loads the commands that need gRPC when one of them is asked for: that takes its time."""
+
+    _lazy = ("dead-letters", "delivery")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self._lazy])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        from cio_sidecar.app import delivery_commands
+
+        return delivery_commands.COMMANDS[cmd_name]
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="cio-sidecar")
 def main() -> None:
     """A gRPC sidecar that maps analytics events to Customer.io and delivers them.
@@ -168,7 +182,7 @@ def render(api: str, explain: bool, now: str | None, config: Path | None, **flag
         renderer = Renderer(load_tables(_settings(config, flags)))
         received_at = _moment(now)
     except ConfigError as error:
-        _fail(error, EXIT_USAGE)
+        fail(error, EXIT_USAGE)
     _require_input()
     all_good = True
     output = sys.stdout.buffer
@@ -190,7 +204,7 @@ def render(api: str, explain: bool, now: str | None, config: Path | None, **flag
 def _require_input() -> None:
     if sys.stdin is None:
         error = ConfigError("standard input is closed: give events, a JSON object a line")
-        _fail(error, EXIT_USAGE)
+        fail(error, EXIT_USAGE)
 
 
 def _moment(now: str | None) -> float:
@@ -203,13 +217,7 @@ def _moment(now: str | None) -> float:
 
 
 @main.command()
-@click.option(
-    "--target",
-    default="127.0.0.1:50051",
-    show_default=True,
-    envvar="CIO_LISTEN",
-    help="Where the sidecar listens: host:port or unix:PATH.",
-)
+@target_option
 @click.option(
     "--patience",
     default=30.0,
@@ -238,7 +246,7 @@ def send(target: str, patience: float) -> None:
             if progress and sum(counts.values()) % 100 == 0:
                 click.echo(f"\r{sum(counts.values()):,} events", nl=False, err=True)
     except SendFailed as error:
-        _fail(error, EXIT_UNAVAILABLE)
+        fail(error, EXIT_UNAVAILABLE)
     if progress:
         words = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         click.echo(f"\r{words}", err=True)
@@ -266,7 +274,7 @@ def show_table(name: str | None, config: Path | None, **flags: Any) -> None:
     loaded = _tables(config, flags)
     if name is not None and name not in loaded.tables:
         known = ", ".join(sorted(loaded.tables))
-        _fail(ConfigError(f"there is no table {name!r}; there are {known}"), EXIT_USAGE)
+        fail(ConfigError(f"there is no table {name!r}; there are {known}"), EXIT_USAGE)
     for table in sorted(loaded.tables):
         if name in (None, table):
             _print(show_tables.effective(loaded, table))
@@ -308,7 +316,7 @@ def _tables(config: Path | None, flags: dict[str, Any]) -> TableSet:
     try:
         return load_tables(_settings(config, flags))
     except ConfigError as error:
-        _fail(error, EXIT_USAGE)
+        fail(error, EXIT_USAGE)
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -17,6 +17,8 @@ from pydantic_settings import (
 )
 from yarl import URL
 
+from cio_sidecar.customerio.limits import REQUESTS_PER_SECOND
+from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.table import split_path
 
@@ -114,7 +116,21 @@ class Settings(BaseSettings):
         False, description="Whether a device event is a plain event as well."
     )
     concurrency: int = Field(
-        8, ge=1, le=256, description="Requests to Customer.io in flight at the most."
+        64,
+        ge=1,
+        le=256,
+        description="Requests to Customer.io in flight at the most; fewer where it bears fewer.",
+    )
+    requests_per_second: float = Field(
+        REQUESTS_PER_SECOND,
+        gt=0,
+        le=REQUESTS_PER_SECOND,
+        description="Requests to Customer.io a second at the most.",
+    )
+    max_age_seconds: int = Field(
+        0,
+        ge=0,
+        description="How old an event may become before it is a dead letter, in seconds; 0: any.",
     )
     timeout_seconds: float = Field(
         30, gt=0, description="How long a request to Customer.io may take, in seconds."
@@ -129,6 +145,11 @@ class Settings(BaseSettings):
     )
     shutdown_grace_seconds: float = Field(
         20, ge=0, description="How long calls and requests in flight may take at shutdown."
+    )
+    shutdown: Literal["drain", "leave"] = Field(
+        "drain",
+        description="At shutdown: drain sends what can be sent in that time, leave sends nothing "
+        "more. What is left stays in the queue.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe messages that are logged."
@@ -166,6 +187,13 @@ class Settings(BaseSettings):
     def options(self) -> Options:
         """The settings that change what events become."""
         return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
+
+    @property
+    def queue_limits(self) -> Limits:
+        """The bounds of the queue."""
+        return Limits(
+            max_bytes=self.queue_max_bytes, dedup_window_seconds=self.dedup_window_seconds
+        )
 
     @property
     def track_url(self) -> str:

@@ -65,6 +65,11 @@ class Metrics(Collector):
             "Events that Customer.io refused for good.",
             counters.dead_letters,
         )
+        yield CounterMetricFamily(
+            "cio_events_expired",
+            "Those of the dead-lettered that were over the age limit.",
+            counters.expired,
+        )
         answers = CounterMetricFamily(
             "cio_requests",
             "Requests to Customer.io by the status of the answer; 0 is no answer.",
@@ -88,11 +93,46 @@ class Metrics(Collector):
             "When the tables in force were loaded, in Unix seconds.",
             self._reloader.loaded_at,
         )
-        yield GaugeMetricFamily(
-            "cio_delivery_paused",
-            "1 while delivery is paused because the credentials were refused.",
-            self._dispatcher.paused_because is not None,
+        yield from self._of_delivery(self._dispatcher)
+
+    def _of_delivery(self, dispatcher: Dispatcher) -> Iterable[Metric]:
+        concurrency = dispatcher.policy.concurrency
+        for name, what, value in (
+            (
+                "cio_delivery_paused",
+                "1 while delivery is paused because the credentials were refused.",
+                dispatcher.paused_because is not None,
+            ),
+            (
+                "cio_delivery_suspended",
+                "1 while an operator has paused delivery.",
+                dispatcher.suspended,
+            ),
+            (
+                "cio_requests_in_flight",
+                "Requests to Customer.io that have no answer yet.",
+                concurrency.in_flight,
+            ),
+            (
+                "cio_concurrency_limit",
+                "How many may be in flight, as far as Customer.io bears it.",
+                concurrency.limit,
+            ),
+            (
+                "cio_parked_events",
+                "Events behind many of their person's, which are not held in memory.",
+                dispatcher.policy.lanes.parked,
+            ),
+        ):
+            yield GaugeMetricFamily(name, what, value)
+        decreases = CounterMetricFamily(
+            "cio_concurrency_decreases",
+            "How often the limit went down: by 429, 5xx or no answer, or by slow answers.",
+            labels=["reason"],
         )
+        for reason, count in concurrency.decreases.items():
+            decreases.add_metric([reason], count)
+        yield decreases
 
     def _of_queue(self, stats: Stats) -> Iterable[Metric]:
         oldest = stats.oldest_accepted_at

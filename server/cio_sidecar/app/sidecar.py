@@ -24,6 +24,7 @@ from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender, Unreachable
 from cio_sidecar.delivery.shipper import refused_credentials
 from cio_sidecar.renderer import Renderer
+from cio_sidecar.rpc.delivery_service import DeliveryService
 from cio_sidecar.rpc.ingest import IngestService
 from cio_sidecar.rpc.intake import Intake
 from cio_sidecar.rpc.mapping_service import MappingService
@@ -104,6 +105,8 @@ class Sidecar:
             sender,
             v1=settings.api == "v1",
             concurrency=settings.concurrency,
+            per_second=settings.requests_per_second,
+            max_age_seconds=settings.max_age_seconds,
             clock=time.monotonic,
             wall_clock=time.time,
             random=random.random,
@@ -122,7 +125,11 @@ class Sidecar:
             http = HttpServer(metrics, self._not_ready_because)
             self._stack.push_async_callback(http.stop)
             self.http_address = await self._listening("CIO_HTTP_LISTEN", http.start)
-        server = Server(IngestService(intake), MappingService(intake, clock=time.time))
+        server = Server(
+            IngestService(intake),
+            MappingService(intake, clock=time.time),
+            DeliveryService(self.queue, self.dispatcher, lambda: intake.renderer),
+        )
         self._stack.push_async_callback(server.stop, settings.shutdown_grace_seconds)
         self.address = await self._listening("CIO_LISTEN", server.start)
         log.info(
@@ -147,8 +154,7 @@ class Sidecar:
         try:
             return SqliteQueue(
                 settings.data_dir / QUEUE_FILE,
-                max_bytes=settings.queue_max_bytes,
-                dedup_window_seconds=settings.dedup_window_seconds,
+                limits=settings.queue_limits,
                 clock=time.time,
             )
         except (QueueError, OSError) as error:
@@ -162,7 +168,7 @@ class Sidecar:
             raise ConfigError(f"{setting}: {error}") from None
 
     async def _finish_delivery(self) -> None:
-        self.dispatcher.stop()
+        self.dispatcher.stop(drain=self.settings.shutdown == "drain")
         # The calls have had their part of the grace period.
         left_seconds = max(0.0, self._deadline - time.monotonic())
         _, pending = await asyncio.wait({self._delivery}, timeout=left_seconds)

@@ -4,15 +4,19 @@ import socket
 from typing import Final
 
 import grpc
-from cio.sidecar.v1 import ingest_pb2, mapping_pb2
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from cio.sidecar.v1 import delivery_pb2, ingest_pb2, mapping_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from cio_sidecar.rpc.delivery_service import DeliveryService
+from cio_sidecar.rpc.health import Health
 from cio_sidecar.rpc.ingest import IngestService
 from cio_sidecar.rpc.mapping_service import MappingService
 
 MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """The largest message that a caller may send."""
+
+_HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
@@ -27,20 +31,23 @@ _OPTIONS: Final = (
 class Server:
     """A server that listens on one address."""
 
-    def __init__(self, ingest: IngestService, mapping: MappingService) -> None:
+    def __init__(
+        self, ingest: IngestService, mapping: MappingService, delivery: DeliveryService
+    ) -> None:
         self._ingest = ingest
-        self._health = health.aio.HealthServicer()
+        self._delivery = delivery
+        self._health = Health()
         self._server = grpc.aio.server(options=_OPTIONS)
-        self._server.add_generic_rpc_handlers((ingest.handler(), mapping.handler()))
+        services = (ingest, mapping, delivery)
+        self._server.add_generic_rpc_handlers(tuple(each.handler() for each in services))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._names = [
             service.full_name
-            for file in (ingest_pb2, mapping_pb2)
+            for file in (ingest_pb2, mapping_pb2, delivery_pb2)
             for service in file.DESCRIPTOR.services_by_name.values()
         ]
-        reflection.enable_server_reflection(
-            (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+        others = (_HEALTH, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection((*self._names, *others), self._server)
 
     async def start(self, listen: str) -> str:
         """Listen on ``host:port`` or ``unix:PATH``; returns the address, with the port it got.
@@ -59,7 +66,8 @@ class Server:
         if not port:
             raise OSError(f"can't listen on {listen}: the address is in use or not of this machine")
         await self._server.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        for name in ("", *self._names):
+            self._health.set(name, serving=True)
         if listen.startswith("unix:"):
             return listen
         return f"{listen.rpartition(':')[0]}:{port}"
@@ -67,15 +75,12 @@ class Server:
     async def stop(self, grace_seconds: float) -> None:
         """Report NOT_SERVING, take no new call, and let those at hand end within the grace.
 
-        Streams are ended: their callers would go on for as long as they like.
+        Streams and watches are ended: their callers would go on for as long as they like.
         """
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._health.stop()
         self._ingest.stop()
+        self._delivery.stop()
         await self._server.stop(grace_seconds)
-
-    async def _set_health(self, status: int) -> None:
-        for name in ("", *self._names):
-            await self._health.set(name, status)
 
 
 def port_of(address: str) -> int | None:

@@ -1,0 +1,196 @@
+"""Shows what DeliveryService tells: as JSON, and to people."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from cio.sidecar.v1 import delivery_pb2, ingest_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.table import Table
+
+OUTCOMES: Final = {
+    delivery_pb2.OUTCOME_DELIVERED: "delivered",
+    delivery_pb2.OUTCOME_RETRIED: "retried",
+    delivery_pb2.OUTCOME_DEAD_LETTERED: "dead-lettered",
+}
+PAUSES: Final = {
+    delivery_pb2.PAUSE_REASON_CREDENTIALS: "credentials",
+    delivery_pb2.PAUSE_REASON_OPERATOR: "operator",
+}
+
+
+def stats_json(stats: delivery_pb2.GetStatsResponse) -> dict[str, Any]:
+    """The counts as an object."""
+    oldest = stats.HasField("oldest_accepted_at")
+    return {
+        "waiting_events": stats.waiting_events,
+        "waiting_bytes": stats.waiting_bytes,
+        "oldest_accepted_at": _iso(stats.oldest_accepted_at) if oldest else None,
+        "requests_in_flight": stats.requests_in_flight,
+        "dead_letters": stats.dead_letters,
+        "dead_letter_bytes": stats.dead_letter_bytes,
+        "delivered": stats.delivered,
+        "retried": stats.retried,
+        "dead_lettered": stats.dead_lettered,
+        "pauses": [
+            {"reason": PAUSES.get(pause.reason, ""), "description": pause.description}
+            for pause in stats.pauses
+        ],
+    }
+
+
+def stats_lines(stats: delivery_pb2.GetStatsResponse) -> Iterator[str]:
+    """The counts in lines."""
+    waiting = f"{stats.waiting_events:,} events, {stats.waiting_bytes:,} bytes"
+    if stats.HasField("oldest_accepted_at"):
+        waiting += f"; the oldest was accepted at {_iso(stats.oldest_accepted_at)}"
+    yield f"waiting          {waiting}"
+    yield f"in flight        {stats.requests_in_flight:,} requests"
+    yield f"dead letters     {stats.dead_letters:,}, {stats.dead_letter_bytes:,} bytes"
+    yield (
+        f"since the start  {stats.delivered:,} delivered, {stats.dead_lettered:,} dead-lettered, "
+        f"{stats.retried:,} attempts to be made again"
+    )
+    yield from pause_lines(stats.pauses)
+
+
+def pause_lines(pauses: Iterable[delivery_pb2.DeliveryPause]) -> Iterator[str]:
+    """Whether delivery goes on, in lines."""
+    words = [f"PAUSED: {pause.description}" for pause in pauses]
+    for line in words or ["goes on"]:
+        yield f"delivery         {line}"
+
+
+def letter_json(letter: delivery_pb2.DeadLetter) -> dict[str, Any]:
+    """A dead letter without its event, request and answer, as an object."""
+    shown: dict[str, Any] = {"message_id": letter.message_id, "event_type": letter.event_type}
+    if letter.event_name:
+        shown["event_name"] = letter.event_name
+    return {
+        **shown,
+        "status": letter.status,
+        "reason": letter.reason,
+        "attempts": letter.attempts,
+        "accepted_at": _iso(letter.accepted_at),
+        "died_at": _iso(letter.died_at),
+        "number": letter.number,
+    }
+
+
+def record_json(record: delivery_pb2.DeadLetterRecord) -> dict[str, Any]:
+    """A dead letter whole, as an object."""
+    return {
+        **letter_json(record.dead_letter),
+        "event": _json(record.event),
+        "request": {
+            "method": record.request.method,
+            "path": record.request.path,
+            "body": _json(record.request.body.encode()),
+        },
+        "response": _json(record.response),
+    }
+
+
+def letters_table(letters: Iterable[delivery_pb2.DeadLetter]) -> Table:
+    """Dead letters, a row each."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("DIED AT", no_wrap=True)
+    table.add_column("MESSAGE ID", overflow="fold")
+    table.add_column("EVENT", overflow="fold")
+    table.add_column("REASON", overflow="fold")
+    for letter in letters:
+        event = f"{letter.event_type} {letter.event_name}".rstrip()
+        cells = (_iso(letter.died_at), letter.message_id, event, letter.reason)
+        table.add_row(*map(printable, cells))
+    return table
+
+
+def record_lines(record: delivery_pb2.DeadLetterRecord) -> Iterator[str]:
+    """A dead letter whole, in lines."""
+    letter = record.dead_letter
+    yield f"message id   {printable(letter.message_id)}"
+    yield f"event        {printable(f'{letter.event_type} {letter.event_name}'.rstrip())}"
+    yield f"reason       {printable(letter.reason)}"
+    yield f"attempts     {letter.attempts}"
+    yield f"accepted at  {_iso(letter.accepted_at)}"
+    yield f"died at      {_iso(letter.died_at)}"
+    request = f"request {record.request.method} {record.request.path}"
+    for title, document in (
+        ("event", record.event),
+        (request, record.request.body.encode()),
+        (f"answer {letter.status}", record.response),
+    ):
+        yield ""
+        yield printable(title)
+        yield from _pretty(document)
+
+
+def outcome_json(outcome: delivery_pb2.EventOutcome) -> dict[str, Any]:
+    """What came of an event, as an object."""
+    shown: dict[str, Any] = {
+        "message_id": outcome.message_id,
+        "outcome": OUTCOMES.get(outcome.outcome, ""),
+        "attempts": outcome.attempts,
+    }
+    if outcome.reason:
+        shown |= {"status": outcome.status, "reason": outcome.reason}
+    return shown
+
+
+def outcome_line(outcome: delivery_pb2.EventOutcome) -> str:
+    """What came of an event, in a line."""
+    line = f"{OUTCOMES.get(outcome.outcome, ''):<13}  {outcome.message_id}  {outcome.reason}"
+    return printable(line.rstrip())
+
+
+def refusal_json(refusal: delivery_pb2.RefusedReplay) -> dict[str, Any]:
+    """A dead letter that the tables refuse, as `cio-sidecar send` shows a refused event."""
+    return {
+        "message_id": refusal.message_id,
+        "status": "refused",
+        "violations": [
+            {"field": each.field, "reason": each.reason, "description": each.description}
+            for each in refusal.violations
+        ],
+    }
+
+
+def refusal_line(refusal: delivery_pb2.RefusedReplay) -> str:
+    """A dead letter that the tables refuse, in a line."""
+    why = "; ".join(map(_violation, refusal.violations))
+    return printable(f"refused  {refusal.message_id}  {why}")
+
+
+def printable(text: str) -> str:
+    """Text that does nothing to a terminal but stand there."""
+    return "".join(each if each.isprintable() else "�" for each in text)
+
+
+def _violation(violation: ingest_pb2.FieldViolation) -> str:
+    field = f"{violation.field}: " if violation.field else ""
+    return f"{field}{violation.description}"
+
+
+def _iso(moment: Timestamp) -> str:
+    return datetime.fromtimestamp(moment.seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _json(document: bytes) -> Any:
+    """A document as it is; one that is no JSON as text, and null where there is none."""
+    if not document:
+        return None
+    try:
+        return orjson.loads(document)
+    except orjson.JSONDecodeError:
+        return document.decode(errors="replace")
+
+
+def _pretty(document: bytes) -> Iterator[str]:
+    shown = _json(document)
+    if shown is None:
+        yield "(none, or no whole JSON: only --reveal shows that)"
+    elif isinstance(shown, str):
+        yield printable(shown)
+    else:
+        yield from orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode().splitlines()
