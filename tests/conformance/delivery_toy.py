@@ -42,6 +42,8 @@ class Toy(ingest_pb2_grpc.IngestServiceServicer):
     """Gives an event another id each time it is sent."""
     insists: bool = False
     """Tries again what was refused."""
+    believes: bool = False
+    """Takes a web page for Customer.io's answer."""
     mute: bool = False
     """Accepts everything, and delivers nothing."""
     one_lane: bool = False
@@ -113,7 +115,8 @@ class Toy(ingest_pb2_grpc.IngestServiceServicer):
         except urllib.error.HTTPError as error:
             with error:
                 after = float(error.headers.get("Retry-After") or _AGAIN_SECONDS)
-                return error.code, after
+                is_page = error.read().startswith(b"<")
+                return 0 if is_page and not self.believes else error.code, after
         except (OSError, HTTPException):
             return 0, _AGAIN_SECONDS
 

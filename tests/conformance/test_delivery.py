@@ -58,6 +58,20 @@ cases:
     events: {a1: {type: track, userId: ann, event: First}}
     play: [{credentials: wrong}, {send: [a1]}, {asked: 1}, {credentials: right}]
     expect: {taken: {ann: [a1]}}
+  - name: page
+    events: {a1: {type: track, userId: ann, event: First}}
+    scenario: [{malformed: html, status: 404, count: 1}]
+    expect: {taken: {ann: [a1]}}
+  - name: order
+    events:
+      a1: {type: track, userId: ann, event: First}
+      b1: {type: track, userId: bob, event: First}
+    play:
+      - fake: [{status: 503, when: {person: ann}}]
+      - send: [a1, b1]
+      - settled: [b1]
+      - fake: []
+    expect: {taken: {ann: [a1], bob: [b1]}, order: [b1, a1]}
 """
 
 
@@ -86,7 +100,7 @@ def run(cases: Path, *arguments: str, patience: float = 0.7, **mistakes: Any) ->
 
 def test_a_sidecar_that_behaves_passes(cases: Path) -> None:
     result = run(cases, patience=20.0)
-    assert result.output.splitlines() == ["7 passed, 0 failed, 0 skipped"]
+    assert result.output.splitlines() == ["9 passed, 0 failed, 0 skipped"]
     assert result.exit_code == 0
 
 
@@ -101,9 +115,18 @@ def test_a_sidecar_that_behaves_passes(cases: Path) -> None:
         ("waiting", {"hurries": True}, "s before Retry-After was over"),
         ("lost answer", {"drops": lambda status: status == 0}, "the last: HTTP 200, cut"),
         ("lost answer", {"renames": True}, "must hold a1, each once, and holds nothing"),
-        ("broken answer", {"drops": lambda status: status == 502}, "the last: HTTP 502"),
+        (
+            "broken answer",
+            {"believes": True, "drops": lambda status: status == 502},
+            "the last: HTTP 502",
+        ),
         ("refusal", {"insists": True}, "a1 came again after it was refused"),
         ("bystander", {"one_lane": True}, "waited 0.7 s for the end of b1, while others"),
+        (
+            "page",
+            {"believes": True},
+            "a1 must be taken, and never was (requests: 1; the last: HTTP 404)",
+        ),
         ("credentials", {"drops": lambda status: status == 401}, "the last: HTTP 401"),
     ],
 )
@@ -114,6 +137,13 @@ def test_a_sidecar_that_misbehaves_fails(
     assert result.exit_code == 1
     assert result.output.startswith(f"FAILED toy: {case} [standard, v1]\n")
     assert words in result.output
+
+
+def test_an_order_across_persons_that_is_not_kept_fails(cases: Path) -> None:
+    (cases / "toy.yaml").write_text(CASES.replace("order: [b1, a1]", "order: [a1, b1]"))
+    result = run(cases, "--filter", "order", patience=20.0)
+    assert result.exit_code == 1
+    assert "expected the order a1, b1, got b1, a1" in result.output
 
 
 def test_after_a_sidecar_is_stuck_the_other_cases_are_not_run(cases: Path) -> None:
@@ -176,6 +206,7 @@ def test_what_delivery_must_withstand_has_cases() -> None:
         ({"play": [{"send": ["a"], "asked": 1}]}, "give exactly one of"),
         ({"play": [{"send": ["a"]}], "scenario": [{"cut": "after"}]}, "scenario or play, not both"),
         ({"operations": {"b": 2}}, "there is no event b"),
+        ({"expect": {"taken": {"u": ["a"]}, "order": ["b"]}}, "there is no event b"),
         ({"scenario": [{"cut": "up"}]}, "steps[0].cut: must be one of"),
         ({"often": 1}, "cases.0.often: there is no such key"),
     ],

@@ -64,6 +64,8 @@ class Expected(_Model):
     """By person: the events that Customer.io takes, in this order."""
     refused: list[str] = []
     """The events that Customer.io refuses, and that aren't sent again: dead letters."""
+    order: list[str] = []
+    """Events of several persons that must end in this order: identities that an event joins."""
 
 
 class DeliveryCase(_Model):
@@ -94,7 +96,11 @@ class DeliveryCase(_Model):
         ):
             if sorted(names) != sorted(self.events):
                 raise ValueError(f"each of the events {', '.join(self.events)} {what}")
-        used = [*self.operations, *(name for act in self.acts for name in act.settled or [])]
+        used = [
+            *self.operations,
+            *self.expect.order,
+            *(name for act in self.acts for name in act.settled or []),
+        ]
         if unknown := set(used) - self.events.keys():
             raise ValueError(f"there is no event {', '.join(sorted(unknown))}")
         for person, names in self.expect.taken.items():

@@ -4,8 +4,8 @@ The rules that hold in every case, delivery being at least once:
 
 - An event is *taken* once each of its operations was answered with success, and *refused* once a
   207 named one of them, or a request about it alone got 400, 404, 413 or 422. Both are its end: it
-  isn't sent again. Anything else, a lost or broken answer included, leaves it open, and it comes
-  again.
+  isn't sent again. Anything else, a lost or broken answer or a web page included, leaves it open,
+  and it comes again.
 - A person's next event isn't sent before the last one has ended, unless it stands behind it in the
   same request.
 - After an answer with `Retry-After` none of what it was about comes before the time is up.
@@ -142,7 +142,7 @@ def _apply(history: History, received: Received, about: Sequence[Sent | None]) -
 def _refused(received: Received, about: Sequence[Sent | None]) -> set[int] | None:
     """The places of a request that were refused; None where its answer settles nothing."""
     response = received.response
-    if response.cut_after is not None:
+    if response.cut_after is not None or response.body.startswith(b"<"):
         return None
     if response.status == 207:
         return (

@@ -246,7 +246,13 @@ def _messages(case: DeliveryCase) -> tuple[dict[str, dict[str, Any]], str]:
         return ids.get(value[1:], value) if isinstance(value, str) and value[:1] == "$" else value
 
     def message(name: str, event: dict[str, Any]) -> dict[str, Any]:
-        who = {key: event[key] + tag for key in ("userId", "anonymousId") if key in event}
-        return {**fill(event), "messageId": ids[name], **who}
+        filled = fill(event)
+        # One that is a message id is of this run already.
+        who = {
+            key: event[key] + tag
+            for key in ("userId", "anonymousId")
+            if key in event and filled[key] == event[key]
+        }
+        return {**filled, "messageId": ids[name], **who}
 
     return {name: message(name, event) for name, event in case.events.items()}, tag

@@ -29,6 +29,10 @@ def judge(
             problems.append(f"{event.name} must be {wanted}, and never was{tried}")
         elif course.end != wanted:
             problems.append(f"{event.name} must be {wanted}, and was {course.end}")
+    order = case.expect.order
+    ended = [name for name in history.ended if name in order]
+    if sorted(ended) == sorted(order) and ended != order:
+        problems.append(f"expected the order {_list(order)}, got {_list(ended)}")
     by_name = {event.name: event for event in sent}
     by_id = {event.message_id: event.name for event in sent}
     held = [by_id[each["id"]] for each in events if each["id"] in by_id]
