@@ -29,7 +29,6 @@ from cio_sidecar.customerio.outcome import Answer
 from cio_sidecar.customerio.request import Request as Asked
 from cio_sidecar.delivery import dispatcher as dispatcher_module
 from cio_sidecar.delivery.queue.entry import Burial, QueueError
-from cio_sidecar.delivery.sender import Sender, Unreachable
 
 from tests.delivery.support import (
     API_KEY,
@@ -882,59 +881,6 @@ class TestTheUnforeseen:
             await until(delivery.running.done)
         assert fake.event_ids == ["a"]
         assert stored_ids(path) == ["a"]
-
-
-class TestTheSender:
-    @asynccontextmanager
-    async def sender(self, url: str, timeout_seconds: float = 10) -> AsyncIterator[Sender]:
-        async with Sender(
-            url,
-            SITE_ID,
-            API_KEY,
-            connections=2,
-            timeout_seconds=timeout_seconds,
-            user_agent="cio-sidecar/test",
-        ) as sender:
-            yield sender
-
-    async def test_sends_path_and_body_as_they_are_with_the_credentials(
-        self, url: str, fake: Script
-    ) -> None:
-        async with self.sender(f"{url}/") as sender:
-            path = "/api/v1/customers/a%2Fb%20%2B%25%40c/events"
-            answer = await sender.send(Asked("POST", path, b'{"name":"n"}'))
-        assert answer.status == 200
-        ((_, request),) = fake.asked
-        assert request.path == path
-        assert request.body == b'{"name":"n"}'
-        assert request.headers["content-type"] == "application/json"
-        assert request.headers["user-agent"] == "cio-sidecar/test"
-
-    async def test_asks_for_the_region(self, url: str) -> None:
-        async with self.sender(url) as sender:
-            answer = await sender.region()
-        assert orjson.loads(answer.body)["region"] == "us"
-
-    async def test_follows_no_redirect(self, url: str, fake: Script) -> None:
-        fake.script = lambda _: Response(302, b"", {"Location": f"{url}/elsewhere"})
-        async with self.sender(url) as sender:
-            answer = await sender.send(Asked("POST", "/api/v2/batch", b"{}"))
-        assert answer.status == 302
-        assert fake.paths == ["/api/v2/batch"]
-
-    async def test_reads_no_more_than_a_mebibyte_of_an_answer(self, url: str, fake: Script) -> None:
-        fake.script = lambda _: Response(400, b"x" * 3_000_000)
-        async with self.sender(url) as sender:
-            answer = await sender.send(Asked("POST", "/api/v2/batch", b"{}"))
-        assert answer.body == b"x" * 1024 * 1024
-
-    async def test_says_where_it_could_not_go_but_not_with_what(self) -> None:
-        url = f"http://127.0.0.1:{free_port()}"
-        async with self.sender(url) as sender:
-            with pytest.raises(Unreachable, match=url) as caught:
-                await sender.send(Asked("PUT", "/api/v1/customers/ann%40example.com", b"{}"))
-        assert "ann" not in str(caught.value)
-        assert caught.value.__cause__ is None
 
 
 class TestTheLog:
