@@ -23,6 +23,7 @@ from cio_sidecar.app.command import (
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
     EXIT_USAGE,
+    Target,
     fail,
     target_option,
 )
@@ -47,7 +48,10 @@ log = logging.getLogger(__name__)
 _NOT_FLAGS: Final = frozenset({"api_key"})
 _FLAGS: Final = tuple(name for name in Settings.model_fields if name not in _NOT_FLAGS)
 # The fake stands in for all of these.
-_NOT_OF_DEV: Final = ("site_id", "site_id_file", "api_key_file", "region", "base_url", "data_dir")
+_NOT_OF_DEV: Final = frozenset(
+    {"site_id", "site_id_file", "api_key_file", "region", "base_url", "data_dir"}
+    | {"tls_cert_file", "tls_key_file", "tls_client_ca_file"}
+)
 _OF_MAPPING: Final = ("profile", "overlay", *(field.name for field in fields(Options)))
 _Command = Callable[..., Any]
 
@@ -224,7 +228,7 @@ def _moment(now: str | None) -> float:
     show_default=True,
     help="How long to try again when the sidecar is busy or not there, in seconds.",
 )
-def send(target: str, patience: float) -> None:
+def send(target: Target, patience: float) -> None:
     """Send events: NDJSON on standard input, a JSON receipt each on standard output.
 
     Exit 1 if any event is refused, 3 if the sidecar can't be reached.

@@ -70,6 +70,14 @@ class Settings(BaseSettings):
     listen: str = Field(
         "127.0.0.1:50051", description="Where gRPC listens: host:port or unix:PATH."
     )
+    tls_cert_file: Path | None = Field(
+        None, description="Certificate (PEM) of gRPC, which speaks TLS with it."
+    )
+    tls_key_file: Path | None = Field(None, description="Key (PEM) of that certificate.")
+    tls_client_ca_file: Path | None = Field(
+        None,
+        description="Authority (PEM) of the callers' certificates; each must show one then.",
+    )
     http_listen: str = Field(
         "127.0.0.1:9464",
         description="Where /livez, /readyz and /metrics are served: host:port, or off.",

@@ -7,7 +7,8 @@ from typing import Final
 import grpc
 from cio.sidecar.v1 import delivery_pb2_grpc
 
-from cio_sidecar.app.command import EXIT_UNAVAILABLE, EXIT_USAGE, fail
+from cio_sidecar.app.channel import open_channel
+from cio_sidecar.app.command import EXIT_UNAVAILABLE, EXIT_USAGE, Target, fail
 
 CALL_SECONDS: Final = 30
 """How long a call may take that answers once, and soon."""
@@ -20,14 +21,13 @@ _HINTS: Final = {
 
 
 @contextmanager
-def calling(target: str) -> Iterator["delivery_pb2_grpc.DeliveryServiceStub"]:
+def calling(target: Target) -> Iterator["delivery_pb2_grpc.DeliveryServiceStub"]:
     """A stub of the service; a call that fails ends the command with words and an exit code."""
-    options = [("grpc.max_receive_message_length", -1)]
     try:
-        with grpc.insecure_channel(target, options=options) as channel:
+        with open_channel(target) as channel:
             yield delivery_pb2_grpc.DeliveryServiceStub(channel)
     except grpc.RpcError as error:
         code, words = error.code(), error.details() or ""
         if code in _OF_THE_CALLER:
             fail(words, EXIT_USAGE)
-        fail(f"{target}: {code.name}: {words}{_HINTS.get(code, '')}", EXIT_UNAVAILABLE)
+        fail(f"{target.address}: {code.name}: {words}{_HINTS.get(code, '')}", EXIT_UNAVAILABLE)

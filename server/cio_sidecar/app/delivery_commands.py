@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 
 from cio_sidecar.app import show_delivery as show
-from cio_sidecar.app.command import EXIT_REFUSED, EXIT_USAGE, fail, target_option
+from cio_sidecar.app.command import EXIT_REFUSED, EXIT_USAGE, Target, fail, target_option
 from cio_sidecar.app.delivery_client import CALL_SECONDS, calling
 from cio_sidecar.mapping.event import EVENT_TYPES
 from cio_sidecar.mapping.transforms import unix_seconds
@@ -47,7 +47,8 @@ def _filter_options(command: _Command) -> _Command:
         click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]..."),
     ):
         command = option(command)
-    return target_option(command)
+    decorated: _Command = target_option(command)
+    return decorated
 
 
 def _filter(
@@ -91,7 +92,7 @@ def delivery() -> None:
 @delivery.command()
 @_json_option
 @target_option
-def stats(target: str, as_json: bool) -> None:
+def stats(target: Target, as_json: bool) -> None:
     """Show what waits, what is in flight, and what happened since the start."""
     with calling(target) as stub:
         found = stub.GetStats(delivery_pb2.GetStatsRequest(), timeout=CALL_SECONDS)
@@ -103,7 +104,7 @@ def stats(target: str, as_json: bool) -> None:
 
 @delivery.command()
 @target_option
-def pause(target: str) -> None:
+def pause(target: Target) -> None:
     """Pause delivery until `resume` or a restart; events are accepted and kept."""
     with calling(target) as stub:
         stub.Pause(delivery_pb2.PauseRequest(), timeout=CALL_SECONDS)
@@ -112,7 +113,7 @@ def pause(target: str) -> None:
 
 @delivery.command()
 @target_option
-def resume(target: str) -> None:
+def resume(target: Target) -> None:
     """Go on after `pause`."""
     with calling(target) as stub:
         found = stub.Resume(delivery_pb2.ResumeRequest(), timeout=CALL_SECONDS)
@@ -123,7 +124,7 @@ def resume(target: str) -> None:
 @_json_option
 @_reveal_option
 @target_option
-def watch(target: str, reveal: bool, as_json: bool) -> None:
+def watch(target: Target, reveal: bool, as_json: bool) -> None:
     """Show what comes of each event as it happens, until Ctrl-C."""
     try:
         with calling(target) as stub:
@@ -162,7 +163,9 @@ def dead_letters() -> None:
 @_json_option
 @_reveal_option
 @_filter_options
-def list_dead_letters(target: str, reveal: bool, as_json: bool, limit: int, **given: Any) -> None:
+def list_dead_letters(
+    target: Target, reveal: bool, as_json: bool, limit: int, **given: Any
+) -> None:
     """List dead letters, those accepted first first."""
     request = delivery_pb2.ListDeadLettersRequest(filter=_filter(**given), reveal=reveal)
     left = limit or sys.maxsize
@@ -202,7 +205,7 @@ def _print_table(letters: list[delivery_pb2.DeadLetter]) -> None:
 @_json_option
 @_reveal_option
 @target_option
-def show_dead_letter(target: str, reveal: bool, as_json: bool, message_id: str) -> None:
+def show_dead_letter(target: Target, reveal: bool, as_json: bool, message_id: str) -> None:
     """Show a dead letter whole: the event, the request and the answer."""
     request = delivery_pb2.GetDeadLetterRequest(message_id=message_id, reveal=reveal)
     with calling(target) as stub:
@@ -218,7 +221,7 @@ def show_dead_letter(target: str, reveal: bool, as_json: bool, message_id: str) 
 @_json_option
 @_reveal_option
 @_filter_options
-def replay(target: str, reveal: bool, as_json: bool, every: bool, **given: Any) -> None:
+def replay(target: Target, reveal: bool, as_json: bool, every: bool, **given: Any) -> None:
     """Map dead letters again with the tables in force, and put them back into the queue.
 
     Those that the tables refuse stay; exit 1 if there are any.
@@ -257,7 +260,7 @@ def _print_replayed(done: delivery_pb2.ReplayDeadLettersResponse, as_json: bool)
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @_json_option
 @_filter_options
-def purge(target: str, as_json: bool, yes: bool, every: bool, **given: Any) -> None:
+def purge(target: Target, as_json: bool, yes: bool, every: bool, **given: Any) -> None:
     """Remove dead letters for good."""
     request = delivery_pb2.PurgeDeadLettersRequest(filter=_chosen(every, given), all=every)
     if not yes:
@@ -291,7 +294,7 @@ def _chosen(every: bool, given: dict[str, Any]) -> delivery_pb2.DeadLetterFilter
 )
 @_reveal_option
 @_filter_options
-def export(target: str, reveal: bool, events: bool, **given: Any) -> None:
+def export(target: Target, reveal: bool, events: bool, **given: Any) -> None:
     """Write dead letters whole to standard output, a JSON object a line; all by default."""
     request = delivery_pb2.ExportDeadLettersRequest(
         filter=_filter(**given), reveal=reveal or events

@@ -84,6 +84,9 @@ async def run(settings: Settings, *, once: bool, stopped: asyncio.Event) -> bool
             "api_key": SecretStr(API_KEY),
             "base_url": fake_host.url,
             "data_dir": Path(folder),
+            "tls_cert_file": None,
+            "tls_key_file": None,
+            "tls_client_ca_file": None,
         }
         if once:
             changes |= {"listen": f"unix:{folder}/grpc.sock", "http_listen": "off"}

@@ -12,6 +12,8 @@ import orjson
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
 from ulid import ULID
 
+from cio_sidecar.app.channel import open_channel
+from cio_sidecar.app.command import Target
 from cio_sidecar.delivery.policy import backoff_seconds
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.rpc.event_message import NotSendable, from_event
@@ -43,7 +45,7 @@ class _Line(NamedTuple):
 
 
 def send_lines(
-    lines: Iterable[bytes], target: str, *, patience_seconds: float
+    lines: Iterable[bytes], target: Target, *, patience_seconds: float
 ) -> Iterator[dict[str, Any]]:
     """Send NDJSON events; yields a receipt for each, in order, as soon as it is there.
 
@@ -51,8 +53,7 @@ def send_lines(
     starting sidecar is tried again for ``patience_seconds``; a message_id, made here where an event
     has none, makes that harmless. Raises SendFailed.
     """
-    options = [("grpc.max_receive_message_length", -1)]
-    with grpc.insecure_channel(target, options=options) as channel:
+    with open_channel(target) as channel:
         stub = ingest_pb2_grpc.IngestServiceStub(channel)
         for batch in _batches(lines):
             messages = [line.message for line in batch if line.message is not None]
@@ -121,7 +122,7 @@ def _read(raw: bytes, number: int) -> _Line:
 
 def _send(
     stub: "ingest_pb2_grpc.IngestServiceStub",
-    target: str,
+    target: Target,
     messages: list[event_pb2.Event],
     patience_seconds: float,
 ) -> Iterable[ingest_pb2.EventResult]:
@@ -144,7 +145,7 @@ def _send(
                     else ""
                 )
                 raise SendFailed(
-                    f"{target}: {error.code().name}: {error.details()}{hint}"
+                    f"{target.address}: {error.code().name}: {error.details()}{hint}"
                 ) from None
             time.sleep(wait)
     raise AssertionError("the deadline ends the loop")

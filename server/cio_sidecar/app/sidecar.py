@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
+import grpc
 import orjson
 from ulid import ULID
 
@@ -29,6 +30,7 @@ from cio_sidecar.rpc.ingest import IngestService
 from cio_sidecar.rpc.intake import Intake
 from cio_sidecar.rpc.mapping_service import MappingService
 from cio_sidecar.rpc.server import Server
+from cio_sidecar.rpc.tls import TlsFiles
 
 QUEUE_FILE: Final = "queue.sqlite3"
 
@@ -131,10 +133,14 @@ class Sidecar:
             DeliveryService(self.queue, self.dispatcher, lambda: intake.renderer),
         )
         self._stack.push_async_callback(server.stop, settings.shutdown_grace_seconds)
-        self.address = await self._listening("CIO_LISTEN", server.start)
+        credentials = self._credentials()
+        self.address = await self._listening(
+            "CIO_LISTEN", lambda listen: server.start(listen, credentials)
+        )
         log.info(
-            "serving on %s, delivering to %s (api %s, profile %s); %d event(s) in the queue",
+            "serving on %s%s, delivering to %s (api %s, profile %s); %d event(s) in the queue",
             self.address,
+            " by TLS" if credentials else "",
             settings.track_url,
             settings.api,
             settings.profile,
@@ -159,6 +165,26 @@ class Sidecar:
             )
         except (QueueError, OSError) as error:
             raise ConfigError(f"CIO_DATA_DIR: {error}") from None
+
+    def _credentials(self) -> grpc.ServerCredentials | None:
+        settings = self.settings
+        certificate, key = settings.tls_cert_file, settings.tls_key_file
+        if certificate is None and key is None and settings.tls_client_ca_file is None:
+            return None
+        if certificate is None or key is None:
+            raise ConfigError(
+                "CIO_TLS_CERT_FILE and CIO_TLS_KEY_FILE must both be set, or neither and no "
+                "CIO_TLS_CLIENT_CA_FILE"
+            )
+        files = TlsFiles(certificate, key, settings.tls_client_ca_file)
+        try:
+            return files.credentials()
+        except OSError as error:
+            raise ConfigError(
+                f"CIO_TLS_…_FILE: can't read {error.filename}: {error.strerror}"
+            ) from None
+        except ValueError as error:
+            raise ConfigError(f"CIO_TLS_…_FILE: {error}") from None
 
     async def _listening(self, setting: str, start: Callable[[str], Awaitable[str]]) -> str:
         listen: str = getattr(self.settings, setting.removeprefix("CIO_").lower())

@@ -49,10 +49,11 @@ class Server:
         others = (_HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection((*self._names, *others), self._server)
 
-    async def start(self, listen: str) -> str:
+    async def start(self, listen: str, credentials: grpc.ServerCredentials | None = None) -> str:
         """Listen on ``host:port`` or ``unix:PATH``; returns the address, with the port it got.
 
-        Raises OSError if the address can't be had, ValueError if it is none.
+        ``credentials`` are those of TLS; None for plain text. Raises OSError if the address can't
+        be had, ValueError if it is none.
         """
         is_socket = listen.startswith("unix:") and listen != "unix:"
         if not is_socket and port_of(listen) is None:
@@ -60,7 +61,7 @@ class Server:
             raise ValueError(f"expected host:port or unix:PATH, got {listen!r}")
         try:
             # gRPC would take a socket file over from whoever serves on it.
-            port = 0 if _is_served(listen) else self._server.add_insecure_port(listen)
+            port = 0 if _is_served(listen) else self._add_port(listen, credentials)
         except RuntimeError:
             port = 0
         if not port:
@@ -71,6 +72,11 @@ class Server:
         if listen.startswith("unix:"):
             return listen
         return f"{listen.rpartition(':')[0]}:{port}"
+
+    def _add_port(self, listen: str, credentials: grpc.ServerCredentials | None) -> int:
+        if credentials is None:
+            return self._server.add_insecure_port(listen)
+        return self._server.add_secure_port(listen, credentials)
 
     async def stop(self, grace_seconds: float) -> None:
         """Report NOT_SERVING, take no new call, and let those at hand end within the grace.
