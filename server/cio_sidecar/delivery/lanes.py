@@ -198,7 +198,7 @@ class Lanes:
     def expired(self, before: int) -> list[Leased]:
         """Take out, for good, the events accepted before a Unix second that are not in flight."""
         gone: list[Leased] = []
-        for lane in set(self._lanes.values()):
+        for lane in dict.fromkeys(self._lanes.values()):
             if lane.flights:
                 continue
             count = len(gone)
