@@ -249,6 +249,16 @@ class TestJoinedLanes:
         assert lanes.take(4.9) is None
         assert drained(lanes, 5.0) == [1, 2, 3]
 
+    def test_wait_for_a_suspect_of_which_nothing_is_held(self) -> None:
+        lanes = lanes_of(leased(1, "p:1"))
+        fails(lanes, taken(lanes), 5.0, most=1)
+        lanes.add([leased(2, "p:2"), leased(3, "p:1", "p:2")])
+        assert lanes.take(4.9) is None
+        assert (lanes.size, lanes.parked) == (0, 3)
+        assert lanes.take(5.0) is None
+        assert feed(lanes) == [1, 2, 3]
+        assert drained(lanes, 5.0) == [1, 2, 3]
+
     def test_chains_of_merges_make_one_lane(self) -> None:
         pairs = [leased(n, f"p:{n}", f"p:{n + 1}") for n in range(20)]
         lanes = lanes_of(*pairs, leased(20, "p:20"), leased(21, "p:0"), v1=True)

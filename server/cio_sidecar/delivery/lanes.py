@@ -311,7 +311,7 @@ class Lanes:
         if lane.flights:
             lane.state = State.IN_FLIGHT
         elif backs_off:
-            if lane.most == 1 and not lane.events[0].done:
+            if lane.most == 1 and lane.events and not lane.events[0].done:
                 # It may fail for long, and there may be many of its kind: its events need not be
                 # held in memory meanwhile.
                 self._unload(lane)
