@@ -193,6 +193,17 @@ class TestSuspects:
         lanes.returned(second, second.events, failed=False, most=3)
         assert seqs(lanes.take(0)) == [1, 2, 3]
 
+    def test_make_suspects_of_those_whom_they_are_joined_to(self) -> None:
+        lanes = lanes_of(leased(1, "p:1"))
+        first = taken(lanes)
+        lanes.add([leased(2, "p:2")])
+        lanes.returned(first, first.events, failed=False, most=1)
+        lanes.add([leased(3, "p:2", "p:1"), leased(4, "p:3")])
+        shipment = taken(lanes)
+        assert (seqs(shipment), shipment.suspect) == ([4], False)
+        shipment = taken(lanes)
+        assert (seqs(shipment), shipment.suspect) == ([1], True)
+
     def test_that_fail_alone_are_not_held_in_memory_meanwhile(self) -> None:
         lanes = lanes_of(*(leased(n, "a") for n in range(5)))
         fails(lanes, taken(lanes, most=1), 9.0, most=1)

@@ -134,8 +134,8 @@ class Lanes:
                 self._make_ready(rested)
         turns = (self._suspects, self._ready) if suspects_first else (self._ready, self._suspects)
         for waiting in turns:
-            if (suspects or waiting is self._ready) and (lane := _first(waiting)):
-                suspect = waiting is self._suspects
+            suspect = waiting is self._suspects
+            if (suspects or not suspect) and (lane := _first(waiting, suspect=suspect)):
                 if lane.events[0].alone:
                     waiting.popleft()
                     return Shipment([self._start(lane)], True, [lane], suspect)
@@ -350,7 +350,7 @@ class Lanes:
         events: list[Leased] = []
         lanes: list[Lane] = []
         room = self._room
-        while lane := _first(waiting):
+        while lane := _first(waiting, suspect=suspect):
             cap = min(lane.most, most or lane.most) if lane.most else most
             mine = lane.events
             taken = 0
@@ -375,11 +375,14 @@ class Lanes:
         return Shipment(events, False, lanes, suspect)
 
 
-def _first(waiting: deque[Lane]) -> Lane | None:
+def _first(waiting: deque[Lane], *, suspect: bool) -> Lane | None:
     """The first lane that is ready; entries that tell of an earlier state are dropped."""
-    while waiting and waiting[0].state is not State.READY:
+    while waiting:
+        lane = waiting[0]
+        if lane.state is State.READY and bool(lane.most) == suspect:
+            return lane
         waiting.popleft()
-    return waiting[0] if waiting else None
+    return None
 
 
 def _put_back(lane: Lane, events: list[Leased]) -> None:
