@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from cio_sidecar.customerio import track_v2
 from cio_sidecar.delivery.lanes import Lanes, Shipment
 from cio_sidecar.delivery.queue.entry import Leased
@@ -353,6 +352,32 @@ class TestParkedEvents:
             feed(lanes)
             order += drained(lanes)
         assert order == list(range(11))
+
+
+    def test_are_in_order_though_more_was_parked_between_question_and_answer(self) -> None:
+        lanes = lanes_of(*(leased(n, "a") for n in range(6)), lane_events=2)
+        lanes.returned(taken(lanes, most=1))
+        hungry = lanes.hungry()
+        assert hungry is not None
+        assert list(hungry[1]) == [2]
+        fails(lanes, taken(lanes, most=1), 9.0, most=1)
+        lanes.feed(*hungry, [leased(2, "a")])
+        assert lanes.take(9.0) is None
+        order: list[int] = []
+        while lanes.parked:
+            feed(lanes)
+            order += drained(lanes, 9.0)
+        assert order == [1, 2, 3, 4, 5]
+
+    def test_are_held_once_though_they_are_given_twice(self) -> None:
+        lanes = lanes_of(*(leased(n, "a") for n in range(4)), lane_events=2)
+        lanes.returned(taken(lanes))
+        questions = [lanes.hungry(), lanes.hungry()]
+        for question in questions:
+            if question is not None:
+                lanes.feed(*question, [leased(seq, "a") for seq in question[1]])
+        assert (lanes.size, lanes.parked) == (2, 0)
+        assert drained(lanes) == [2, 3]
 
 
 class TestExpiry:

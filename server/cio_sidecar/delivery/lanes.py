@@ -220,12 +220,19 @@ class Lanes:
         return None
 
     def feed(self, lane: Lane, places: Sequence[int], events: Iterable[Leased]) -> None:
-        """Give a lane what hungry() asked for; what is missing can't be read."""
+        """Give a lane what hungry() asked for; what is missing can't be read.
+
+        A lane that was joined to another since it asked may have to have others first: it is given
+        nothing, and asks again.
+        """
         lane = lane.current
-        fed = set(places)
-        left = array("q", (seq for seq in lane.parked or () if seq not in fed))
-        self.parked -= len(lane.parked or ()) - len(left)
-        lane.parked = left or None
+        count = len(places)
+        if lane.parked is None or lane.parked[:count] != array("q", places):
+            self._hungry.append(lane)
+            return
+        del lane.parked[:count]
+        lane.parked = lane.parked or None
+        self.parked -= count
         for event in events:
             self._hold(lane, event)
         _sort(lane)
