@@ -354,6 +354,23 @@ class TestParkedEvents:
         assert order == list(range(11))
 
 
+    def test_are_not_read_while_the_lane_backs_off(self) -> None:
+        lanes = lanes_of(*(leased(n, "a") for n in range(6)), lane_events=4)
+        lanes.returned(taken(lanes, most=2))
+        fails(lanes, taken(lanes, most=1), 9.0, most=1)
+        assert (lanes.size, lanes.parked) == (0, 4)
+        assert lanes.hungry() is None
+        assert lanes.take(9.0) is None
+        assert feed(lanes) == [2, 3, 4, 5]
+
+    def test_are_read_when_the_lane_is_ready_again(self) -> None:
+        lanes = lanes_of(*(leased(n, "a") for n in range(6)), lane_events=4)
+        lanes.returned(taken(lanes, most=2))
+        fails(lanes, taken(lanes, most=1), 9.0)
+        assert lanes.hungry() is None
+        assert seqs(lanes.take(9.0, most=1)) == [2]
+        assert feed(lanes) == [4, 5]
+
     def test_are_in_order_though_more_was_parked_between_question_and_answer(self) -> None:
         lanes = lanes_of(*(leased(n, "a") for n in range(6)), lane_events=2)
         lanes.returned(taken(lanes, most=1))

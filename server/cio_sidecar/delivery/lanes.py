@@ -131,7 +131,7 @@ class Lanes:
         while self._backing_off and self._backing_off[0][0] <= now:
             ready_at, _, rested = heapq.heappop(self._backing_off)
             if rested.state is State.BACKING_OFF and rested.ready_at == ready_at:
-                self._make_ready(rested)
+                self._land(rested, backs_off=False)
         turns = (self._suspects, self._ready) if suspects_first else (self._ready, self._suspects)
         for waiting in turns:
             suspect = waiting is self._suspects
@@ -193,7 +193,7 @@ class Lanes:
             if lane.most:
                 heapq.heappush(self._backing_off, entry)
             else:
-                self._make_ready(lane)
+                self._land(lane, backs_off=False)
 
     def expired(self, before: int) -> list[Leased]:
         """Take out, for good, the events accepted before a Unix second that are not in flight."""
@@ -212,9 +212,14 @@ class Lanes:
         return gone
 
     def hungry(self) -> "tuple[Lane, Sequence[int]] | None":
-        """A lane that needs its parked events back, and the places in the queue of the next."""
+        """A lane that needs its parked events back, and the places in the queue of the next.
+
+        One that backs off needs none yet.
+        """
         while self._hungry:
             lane = self._hungry.popleft().current
+            if lane.state is State.BACKING_OFF:
+                continue
             if lane.parked and len(lane.events) < self._lane_events:
                 return lane, lane.parked[: self._lane_events - len(lane.events)]
         return None
