@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+import pytest
 from cio_sidecar.customerio import track_v2
+from cio_sidecar.delivery import lanes as lanes_module
 from cio_sidecar.delivery.lanes import Lanes, Shipment
 from cio_sidecar.delivery.queue.entry import Leased
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.delivery.leases import BATCH_BYTES, body_bytes, leased, seqs
+
+Tracer = Callable[[FrameType, str, Any], Any]
 
 
 def lanes_of(*events: Leased, v1: bool = False, lane_events: int = 1000) -> Lanes:
@@ -353,7 +363,6 @@ class TestParkedEvents:
             order += drained(lanes)
         assert order == list(range(11))
 
-
     def test_are_not_read_while_the_lane_backs_off(self) -> None:
         lanes = lanes_of(*(leased(n, "a") for n in range(6)), lane_events=4)
         lanes.returned(taken(lanes, most=2))
@@ -441,3 +450,99 @@ class TestWaking:
         lanes.wake()
         assert drained(lanes) == [2]
         assert lanes.next_time() == 50.0
+
+
+def steps(work: Callable[[], object]) -> int:
+    """How many instructions of lanes.py a piece of work executes, with one more for each item that
+    it sorts."""
+    count = 0
+
+    def step(frame: FrameType, event: str, _: object) -> Tracer | None:
+        nonlocal count
+        if frame.f_code.co_filename != lanes_module.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        count += event == "opcode"
+        return step
+
+    def counted(items: Iterable[Any], **options: Any) -> list[Any]:
+        nonlocal count
+        items = list(items)
+        count += len(items)
+        return sorted(items, **options)
+
+    before = sys.gettrace()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lanes_module, "sorted", counted, raising=False)
+        sys.settrace(step)
+        try:
+            work()
+        finally:
+            sys.settrace(before)
+    return count
+
+
+class TestCost:
+    """What is counted here is instructions, not time: it is the same on every machine."""
+
+    @staticmethod
+    def per_event(work: Callable[[int], object], count: int) -> float:
+        return steps(lambda: work(count)) / count
+
+    @staticmethod
+    def distinct_people(count: int) -> None:
+        lanes = lanes_of(*(leased(n, f"p:{n}") for n in range(count)))
+        assert len(drained(lanes)) == count
+
+    @staticmethod
+    def people_who_fail(count: int) -> None:
+        lanes = lanes_of(*(leased(n, f"p:{n}") for n in range(count)))
+        while (shipment := lanes.take(0)) is not None:
+            fails(lanes, shipment, 9.0, most=1)
+        assert lanes.take(9.0) is None
+        while lanes.parked:
+            feed(lanes)
+        assert len(drained(lanes, 9.0)) == count
+
+    @staticmethod
+    def one_person(count: int) -> None:
+        lanes = lanes_of(*(leased(n, "p:1") for n in range(count)), lane_events=50)
+        order = drained(lanes)
+        while lanes.parked:
+            feed(lanes)
+            order += drained(lanes)
+        assert order == list(range(count))
+
+    @staticmethod
+    def visitors_who_become_one_person(count: int) -> None:
+        lanes = Lanes(v1=False, batch_bytes=BATCH_BYTES, lane_events=50)
+        for n in range(0, count, 2):
+            lanes.add([leased(n, f"a:{n}"), leased(n + 1, "p:1", f"a:{n}")])
+        assert lanes.size + lanes.parked == count
+
+    @pytest.mark.parametrize(
+        "work",
+        [distinct_people, people_who_fail, one_person, visitors_who_become_one_person],
+        ids=lambda work: work.__name__,
+    )
+    def test_of_an_event_does_not_grow_with_the_number_of_events(
+        self, work: Callable[[int], object]
+    ) -> None:
+        few, many = self.per_event(work, 200), self.per_event(work, 2000)
+        assert many < 1.2 * few
+
+    def test_of_a_hundred_thousand_people_in_memory_is_bounded(self) -> None:
+        """A lane and its place in the queue, for each person that fails."""
+        count = 100_000
+        lanes = Lanes(v1=False, batch_bytes=BATCH_BYTES)
+        tracemalloc.start()
+        try:
+            for start in range(0, count, 1000):
+                lanes.add(leased(n, f"p:{n}") for n in range(start, start + 1000))
+                while (shipment := lanes.take(0)) is not None:
+                    fails(lanes, shipment, 9.0, most=1)
+            held, _ = tracemalloc.get_traced_memory()
+            assert (lanes.size, lanes.parked) == (0, count)
+            assert held < 1500 * count
+        finally:
+            tracemalloc.stop()

@@ -6,6 +6,7 @@ flight, and its events leave in the order of the queue. A lane that fails holds 
 
 import heapq
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -278,7 +279,7 @@ class Lanes:
     def _absorb(self, lane: Lane, other: Lane) -> None:
         """Make one lane of two. Where one was in flight or backing off, both wait for it."""
         lane.events.extend(other.events)
-        lane.parked = array("q", sorted((*(lane.parked or ()), *(other.parked or ())))) or None
+        lane.parked = _merged(lane.parked, other.parked)
         _sort(lane)
         if lane.parked:
             self._unload(lane, behind=lane.parked[0])
@@ -339,13 +340,14 @@ class Lanes:
 
     def _unload(self, lane: Lane, behind: int = -1) -> None:
         """Let go of a lane's events behind a place in the queue; all, if none is given."""
-        places = []
+        places = array("q")
         while lane.events and lane.events[-1].seq > behind:
             event = lane.events.pop()
             self.size -= 1
             self.bytes -= event.size
             places.append(event.seq)
-        lane.parked = array("q", sorted((*places, *(lane.parked or ())))) or None
+        places.reverse()
+        lane.parked = _merged(lane.parked, places)
         self.parked += len(places)
 
     def _make_ready(self, lane: Lane) -> None:
@@ -395,6 +397,18 @@ def _first(waiting: deque[Lane], *, suspect: bool) -> Lane | None:
             return lane
         waiting.popleft()
     return None
+
+
+def _merged(places: "array[int] | None", others: "array[int] | None") -> "array[int] | None":
+    """Two ascending lists of places as one."""
+    if not places or not others:
+        return places or others or None
+    at = bisect_left(places, others[0])
+    if at == bisect_left(places, others[-1]):
+        # The many that a lane has are not walked through for the few of each that joins it.
+        places[at:at] = others
+        return places
+    return array("q", sorted((*places, *others)))
 
 
 def _put_back(lane: Lane, events: list[Leased]) -> None:
