@@ -1,25 +1,76 @@
-"""The policy of who is sent when: pure, so its promises are held against any order of events."""
+"""The policy of what is sent when, and of what becomes of it: pure, so a test is the server."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterable
 
-from cio_sidecar.customerio import track_v2
-from cio_sidecar.customerio.operation import V1_ONLY, Operation
+import pytest
+from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.delivery.lanes import Shipment
 from cio_sidecar.delivery.policy import (
     BACKOFF_BASE_SECONDS,
     BACKOFF_CAP_SECONDS,
-    Lanes,
-    Pacer,
-    Shipment,
+    RETRY_AFTER_CAP_SECONDS,
+    Policy,
+    Probe,
     backoff_seconds,
 )
 from cio_sidecar.delivery.queue.entry import Leased
+from cio_sidecar.delivery.result import DELIVERED, Result, Returned
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.delivery.leases import delivered, ends, leased, refused, retry, seqs, whole
+
+NEARLY_ONE = 0.999
 randoms = st.floats(0, 1, exclude_max=True)
+
+
+def policy_of(
+    *events: Leased, concurrency: int = 8, random: float = 0.0, batch_bytes: int = 100_000
+) -> Policy:
+    policy = Policy(
+        v1=False, batch_bytes=batch_bytes, concurrency=concurrency, random=lambda: random
+    )
+    policy.lanes.add(events)
+    return policy
+
+
+def people(seqs: Iterable[int]) -> list[Leased]:
+    """An event of each person."""
+    return [leased(seq, f"p:{seq}") for seq in seqs]
+
+
+def sent(policy: Policy, now: float = 0.0) -> Shipment:
+    item = policy.next(now)
+    if item is None:
+        read(policy)
+        item = policy.next(now)
+    assert isinstance(item, Shipment), f"expected a shipment, got {item}"
+    return item
+
+
+def read(policy: Policy) -> None:
+    """Give the lanes what they ask for."""
+    while (hungry := policy.lanes.hungry()) is not None:
+        lane, places = hungry
+        policy.lanes.feed(lane, places, [leased(seq, lane.names[0]) for seq in places])
+
+
+def one_succeeds(policy: Policy, seq: int, now: float) -> None:
+    policy.lanes.add(people([seq]))
+    shipment = sent(policy, now)
+    assert seqs(shipment) == [seq]
+    ends(policy, shipment, delivered(shipment), now)
+
+
+def suspicious() -> Policy:
+    """A person failed, and another succeeded since."""
+    policy = policy_of(leased(0, "p:0"), random=0.5)
+    shipment = sent(policy)
+    assert ends(policy, shipment, retry(shipment), 0.0).most == 0
+    one_succeeds(policy, 1, 0.0)
+    return policy
 
 
 class TestBackoff:
@@ -33,312 +84,383 @@ class TestBackoff:
     def test_takes_its_jitter_from_the_whole_range(self, attempts: int, a: float, b: float) -> None:
         assert backoff_seconds(attempts, 0.0) == 0
         assert backoff_seconds(attempts, min(a, b)) <= backoff_seconds(attempts, max(a, b))
-        assert backoff_seconds(attempts, 0.999) >= 0.999 * BACKOFF_BASE_SECONDS
+        assert backoff_seconds(attempts, NEARLY_ONE) >= NEARLY_ONE * BACKOFF_BASE_SECONDS
 
     def test_doubles_with_every_attempt_up_to_the_cap(self) -> None:
         waits = [backoff_seconds(attempts, 0.5) * 2 for attempts in range(1, 12)]
         assert waits == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
 
+    def test_grows_with_the_failures_of_a_person_in_a_row(self) -> None:
+        policy = policy_of(leased(0, "p:0"), random=0.5)
+        now = 0.0
+        waits = []
+        for other in range(1, 9):
+            shipment = sent(policy, now)
+            settlement = ends(policy, shipment, retry(shipment), now)
+            waits.append((settlement.ready_at - now) * 2)
+            one_succeeds(policy, other, now)
+            now = settlement.ready_at
+        assert waits == [0.5, 1, 2, 4, 8, 16, 32, 60]
 
-class TestPacer:
-    @given(
-        st.floats(1, 2000),
-        st.integers(1, 50),
-        st.lists(st.floats(0, 0.1) | st.just(0.0) | st.floats(0, 30), min_size=1, max_size=150),
-        st.floats(0, 1e6),
-    )
-    def test_never_exceeds_its_ceiling_beyond_the_burst(
-        self, per_second: float, burst: int, gaps: list[float], now: float
+
+class TestSettling:
+    def test_a_delivered_shipment_lets_the_next_events_of_its_people_go(self) -> None:
+        policy = policy_of(leased(1, "p:1"))
+        shipment = sent(policy)
+        policy.lanes.add([leased(2, "p:1")])
+        settlement = policy.returned(shipment, delivered(shipment), 0.0)
+        assert [event.seq for event in settlement.delivered] == [1]
+        assert policy.next(0.0) is None
+        policy.settled(settlement)
+        assert seqs(policy.next(0.0)) == [2]
+
+    def test_a_batch_of_which_some_are_refused_settles_each_by_its_own(self) -> None:
+        policy = policy_of(*people(range(3)))
+        bad = Result(Outcome.REFUSED, "HTTP 207: no name", 207)
+        settlement = ends(policy, sent(policy), Returned([DELIVERED, bad, DELIVERED]), 0.0)
+        assert [event.seq for event in settlement.delivered] == [0, 2]
+        assert [(event.seq, result) for event, result in settlement.refused] == [(1, bad)]
+        assert settlement.again == []
+        assert policy.lanes.size == 0
+
+    def test_attempts_are_counted(self) -> None:
+        policy = policy_of(*people(range(2)))
+        for attempts in (1, 2, 3):
+            shipment = sent(policy)
+            ends(policy, shipment, retry(shipment), 0.0)
+            assert [event.attempts for event in shipment.events] == [attempts] * 2
+
+    @given(st.sets(st.integers(0, 63), max_size=6), st.integers(1, 64))
+    def test_a_refused_batch_is_halved_until_the_bad_are_alone(
+        self, bad: set[int], count: int
     ) -> None:
-        pacer = Pacer(per_second, burst)
-        sent = []
-        for gap in gaps:
-            now += gap
-            wait = pacer.reserve(now)
-            assert wait >= 0
-            sent.append(now + wait)
-        for first, start in enumerate(sent):
-            for last in range(first, len(sent)):
-                allowed = burst + per_second * (sent[last] - start)
-                assert last - first + 1 <= allowed + 0.01
+        policy = policy_of(*people(range(count)))
+        bad = {seq for seq in bad if seq < count}
+        good_ones: list[int] = []
+        bad_ones: list[int] = []
+        requests = 0
+        while (item := policy.next(0.0)) is not None:
+            assert isinstance(item, Shipment)
+            requests += 1
+            is_bad = not bad.isdisjoint(seqs(item))
+            settlement = ends(policy, item, refused(item) if is_bad else delivered(item), 0.0)
+            good_ones += [event.seq for event in settlement.delivered]
+            bad_ones += [event.seq for event, _ in settlement.refused]
+            if settlement.again:
+                assert settlement.most == len(item.events) // 2
+        assert sorted(good_ones) == sorted(set(range(count)) - bad)
+        assert sorted(bad_ones) == sorted(bad)
+        # Each bad event costs a request or two on each level of a tree of halves.
+        assert requests <= 1 + 14 * len(bad)
 
-    @given(st.floats(1, 2000), st.integers(1, 50), st.floats(0, 1e6))
-    def test_lets_a_burst_go_at_once_and_no_more(
-        self, per_second: float, burst: int, now: float
-    ) -> None:
-        pacer = Pacer(per_second, burst)
-        waits = [pacer.reserve(now) for _ in range(burst + 3)]
-        assert max(waits[:burst]) < 1e-6
-        assert all(wait > 0.4 / per_second for wait in waits[burst:])
-
-    def test_of_a_thousand_a_second_delays_a_backlog_by_its_share(self) -> None:
-        pacer = Pacer(1000, burst=20)
-        waits = [pacer.reserve(0.0) for _ in range(3020)]
-        assert round(waits[-1], 6) == 3.0
-
-    def test_gives_an_idle_second_no_credit_beyond_the_burst(self) -> None:
-        pacer = Pacer(10, burst=2)
-        assert [pacer.reserve(0.0) for _ in range(3)] == [0.0, 0.0, 0.1]
-        assert [round(pacer.reserve(1000.0), 6) for _ in range(4)] == [0.0, 0.0, 0.1, 0.2]
+    def test_a_refused_batch_counts_as_no_failure(self) -> None:
+        policy = policy_of(*people(range(4)), random=NEARLY_ONE)
+        shipment = sent(policy)
+        settlement = ends(policy, shipment, refused(shipment), 0.0)
+        assert not settlement.failed
+        assert policy.trouble is None
+        assert len(sent(policy).events) == 2
 
 
-LIMIT = 600
-"""Bytes of a batch in these tests."""
+class TestRetryAfter:
+    def test_holds_everybody_back(self) -> None:
+        policy = policy_of(*people(range(2)))
+        shipment = sent(policy)
+        ends(policy, shipment, retry(shipment, 429, wait_seconds=30.0), 100.0)
+        policy.lanes.add(people([7]))
+        assert policy.next(129.9) is None
+        assert policy.next_time(101.0) == 130.0
+        assert policy.next(130.0) is not None
+
+    def test_is_capped(self) -> None:
+        policy = policy_of(*people(range(2)))
+        shipment = sent(policy)
+        ends(policy, shipment, retry(shipment, 503, wait_seconds=1e12), 100.0)
+        assert policy.next_time(101.0) == 100.0 + RETRY_AFTER_CAP_SECONDS
+        assert policy.next(100.0 + RETRY_AFTER_CAP_SECONDS) is not None
+
+    def test_is_never_shortened_by_another_answer(self) -> None:
+        policy = policy_of(leased(1, "p:1"), batch_bytes=60)
+        first = sent(policy)
+        policy.lanes.add([leased(2, "p:2")])
+        second = sent(policy)
+        ends(policy, first, retry(first, 429, wait_seconds=30.0), 0.0)
+        ends(policy, second, retry(second, 429, wait_seconds=5.0), 0.0)
+        assert policy.next(29.9) is None
+
+    def test_for_a_suspect_holds_back_the_suspect_alone(self) -> None:
+        policy = suspicious()
+        shipment = sent(policy, 1.0)
+        settlement = ends(policy, shipment, retry(shipment, 503, wait_seconds=30.0), 1.0)
+        assert settlement.ready_at == 31.0
+        one_succeeds(policy, 6, 1.0)
+        assert policy.next(30.9) is None
+        assert policy.next_time(30.9) == 31.0
 
 
-def leased(seq: int, lane: str, size: int = 20, *, v1_only: bool = False, parts: int = 1) -> Leased:
-    item = b'"%s"' % (b"x" * (size - 2))
-    operation = Operation(lane, item, V1_ONLY if v1_only else 0)
-    return Leased(seq, lane, (operation,) * parts)
+class TestPause:
+    def paused(self, count: int = 3, wait_seconds: float | None = None) -> Policy:
+        policy = policy_of(*people(range(count)))
+        shipment = sent(policy)
+        ends(policy, shipment, whole(shipment, Outcome.PAUSE, 401, wait_seconds), 0.0)
+        return policy
+
+    def test_holds_everything_back_and_says_why(self) -> None:
+        policy = self.paused()
+        assert policy.paused_because == "HTTP 401"
+        assert policy.next(0.9) is None
+        assert policy.next_time(0.0) == 1.0
+        assert policy.lanes.size == 3
+
+    def test_tries_a_single_event_and_no_more_until_it_is_taken(self) -> None:
+        policy = self.paused()
+        shipment = sent(policy, 1.0)
+        assert len(shipment.events) == 1
+        assert policy.next(100.0) is None
+        ends(policy, shipment, delivered(shipment), 100.0)
+        assert policy.paused_because is None
+        assert len(sent(policy, 100.0).events) == 2
+
+    def test_asks_for_the_region_where_nothing_waits(self) -> None:
+        policy = policy_of()
+        policy.pause("HTTP 403", 0.0)
+        assert policy.next(0.5) is None
+        assert isinstance(policy.next(1.0), Probe)
+        assert policy.next(1.0) is None
+        policy.probed(Result(Outcome.PAUSE, "HTTP 403", 403), 1.0)
+        assert policy.next(1.9) is None
+        assert isinstance(policy.next(2.0), Probe)
+        policy.probed(DELIVERED, 2.0)
+        assert policy.paused_because is None
+        assert policy.next(2.0) is None
+
+    def test_goes_on_while_no_answer_comes(self) -> None:
+        policy = policy_of()
+        policy.pause("HTTP 403", 0.0)
+        policy.next(1.0)
+        policy.probed(Result(Outcome.RETRY, "no answer"), 1.0)
+        assert (policy.paused_because, policy.trouble) == ("HTTP 403", "no answer")
+        assert policy.next_time(1.0) == 2.0
+
+    def test_waits_longer_each_time(self) -> None:
+        policy = policy_of(random=NEARLY_ONE)
+        policy.pause("HTTP 401", 0.0)
+        now = 0.0
+        waits = []
+        for _ in range(7):
+            next_time = policy.next_time(now)
+            assert next_time is not None
+            waits.append(round((next_time - now) / NEARLY_ONE))
+            now = next_time
+            policy.next(now)
+            policy.probed(Result(Outcome.PAUSE, "HTTP 401", 401), now)
+        assert waits == [4, 8, 16, 32, 60, 60, 60]
+
+    def test_honours_what_the_server_asks_for(self) -> None:
+        assert self.paused(wait_seconds=90.0).next_time(0.0) == 90.0
+        assert self.paused(wait_seconds=1e9).next_time(0.0) == RETRY_AFTER_CAP_SECONDS
+
+    def test_spares_the_server_though_it_asks_for_no_wait(self) -> None:
+        assert self.paused(wait_seconds=0.0).next_time(0.0) == 1.0
+
+    def test_spares_the_server_when_the_single_event_fails_otherwise(self) -> None:
+        policy = self.paused()
+        shipment = sent(policy, 1.0)
+        ends(policy, shipment, retry(shipment), 1.0)
+        assert policy.next(1.9) is None
+        assert policy.next(2.0) is not None
+
+    def test_ends_when_an_event_is_refused_for_itself(self) -> None:
+        policy = self.paused()
+        shipment = sent(policy, 1.0)
+        ends(policy, shipment, refused(shipment), 1.0)
+        assert policy.paused_because is None
 
 
-def body_size(shipment: Shipment) -> int:
-    operations = [operation for each in shipment.events for operation in each.operations]
-    return len(track_v2.batch(operations).body)
+class TestSuspects:
+    def test_are_those_who_fail_while_others_succeed(self) -> None:
+        policy = suspicious()
+        shipment = sent(policy, 1.0)
+        assert not shipment.suspect
+        assert ends(policy, shipment, retry(shipment), 1.0).most == 1
+        shipment = sent(policy, 10.0)
+        assert shipment.suspect
+        assert policy.concurrency.decreases["overload"] == 1
+
+    def test_are_not_those_who_fail_as_all_do(self) -> None:
+        policy = policy_of(*people(range(8)))
+        for _ in range(2):
+            shipment = sent(policy)
+            assert ends(policy, shipment, retry(shipment), 0.0).most == 0
+
+    def test_are_split_until_the_one_that_fails_is_alone(self) -> None:
+        poison = 37
+        policy = policy_of(*people(range(64)), random=NEARLY_ONE)
+        now = 0.0
+        other = 100
+        left = set(range(64))
+        while left != {poison}:
+            assert now < 60, f"{sorted(left)} wait for {poison}"
+            policy.lanes.add(people([other]))
+            other += 1
+            while (item := policy.next(now)) is not None:
+                assert isinstance(item, Shipment)
+                fails = poison in seqs(item)
+                settlement = ends(policy, item, retry(item) if fails else delivered(item), now)
+                left -= {event.seq for event in settlement.delivered}
+            read(policy)
+            now += 0.25
+        assert policy.trouble is None
+
+    @pytest.mark.parametrize(("slots", "share"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4)])
+    def test_never_have_more_than_half_of_the_slots(self, slots: int, share: int) -> None:
+        policy = policy_of(*people(range(32)), concurrency=slots)
+        shipment = sent(policy)
+        ends(policy, shipment, refused(shipment), 0.0)
+        shipment = sent(policy)
+        ends(policy, shipment, refused(shipment), 0.0)
+        in_flight = []
+        while isinstance(item := policy.next(0.0), Shipment):
+            in_flight.append(item)
+        assert [item.suspect for item in in_flight] == [True] * min(share, 3)
+        policy.lanes.add(people([100]))
+        if slots > share:
+            assert seqs(policy.next(0.0)) == [100]
+
+    def test_have_no_more_than_every_other_turn(self) -> None:
+        policy = policy_of(*people(range(16)), concurrency=1, batch_bytes=16 * 21 + 12)
+        shipment = sent(policy)
+        ends(policy, shipment, refused(shipment), 0.0)
+        policy.lanes.add([leased(seq, f"good:{seq}", size=200) for seq in range(100, 104)])
+        turns = []
+        while isinstance(item := policy.next(0.0), Shipment):
+            turns.append(item.suspect)
+            ends(policy, item, delivered(item), 0.0)
+        assert sorted(turns[:4]) == [False, False, True, True]
+        assert turns[0] != turns[1]
+
+    def test_that_ask_for_less_slow_everybody_down(self) -> None:
+        policy = suspicious()
+        shipment = sent(policy, 1.0)
+        ends(policy, shipment, retry(shipment, 429, wait_seconds=10.0), 1.0)
+        policy.lanes.add(people([2]))
+        assert policy.next(10.9) is None
+        assert policy.next_time(1.0) == 11.0
 
 
-def seqs(shipment: Shipment | None) -> list[int]:
-    assert shipment is not None
-    return [each.seq for each in shipment.events]
+class TestTrouble:
+    def troubled(self, policy: Policy, failures: int = 3) -> list[int]:
+        """Fail some times in a row; the sizes of the shipments that did."""
+        sizes = []
+        for now in range(failures):
+            shipment = sent(policy, 100.0 * now)
+            sizes.append(len(shipment.events))
+            ends(policy, shipment, retry(shipment), 100.0 * now)
+        return sizes
+
+    def test_makes_shipments_small_after_three_failures_in_a_row(self) -> None:
+        assert self.troubled(policy_of(*people(range(128))), 6) == [128, 128, 128, 16, 2, 1]
+
+    def test_holds_back_for_two_seconds_at_the_most(self) -> None:
+        policy = policy_of(*people(range(4)), random=NEARLY_ONE)
+        now = 0.0
+        shipment = sent(policy, now)
+        for failures in range(1, 12):
+            policy.lanes.add(people([failures * 10]))
+            ends(policy, shipment, retry(shipment), now)
+            if failures >= 3:
+                hold = min(2.0, 0.5 * 2 ** (failures - 3)) * NEARLY_ONE
+                assert policy.next_time(now) == pytest.approx(now + hold)
+                assert policy.next(now + hold - 0.001) is None
+            now += 2.0
+            shipment = sent(policy, now)
+
+    def test_is_told(self) -> None:
+        policy = policy_of(*people(range(4)))
+        self.troubled(policy, 1)
+        assert policy.trouble == "HTTP 503"
+        shipment = sent(policy)
+        ends(policy, shipment, delivered(shipment), 0.0)
+        assert policy.trouble is None
+
+    def test_ends_with_the_first_success_which_wakes_all(self) -> None:
+        policy = policy_of(random=NEARLY_ONE)
+        now = 0.0
+        for seq in range(20):
+            policy.lanes.add(people([seq]))
+            shipment = sent(policy, now)
+            ends(policy, shipment, retry(shipment), now)
+            now += 2.0
+        waiting = policy.lanes.size
+        shipment = sent(policy, now)
+        ends(policy, shipment, delivered(shipment), now)
+        assert len(sent(policy, now).events) == waiting - 1
+
+    def test_of_a_person_while_others_wait_is_found_by_them(self) -> None:
+        """With a single request at a time, and all of them in one batch."""
+        policy = policy_of(*people(range(20)), concurrency=1, random=NEARLY_ONE)
+        now = 0.0
+        left = set(range(20))
+        while left != {0}:
+            assert now < 60, f"{sorted(left)} wait for the one that fails"
+            while (item := policy.next(now)) is not None:
+                assert isinstance(item, Shipment)
+                fails = 0 in seqs(item)
+                settlement = ends(policy, item, retry(item) if fails else delivered(item), now)
+                left -= {event.seq for event in settlement.delivered}
+            read(policy)
+            now += 0.25
+
+    def test_does_not_come_of_failures_with_a_success_between_them(self) -> None:
+        policy = policy_of(random=NEARLY_ONE)
+        for seq in range(0, 60, 20):
+            policy.lanes.add(people(range(seq, seq + 10)))
+            shipment = sent(policy, 0.0)
+            assert len(shipment.events) == 10
+            ends(policy, shipment, retry(shipment), 0.0)
+            one_succeeds(policy, seq + 10, 0.0)
 
 
-class LanesMachine(RuleBasedStateMachine):
-    """Any order of arriving, taking, delivering, failing and waiting, against a plain model."""
-
-    all_by_v1 = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lanes = Lanes(v1=self.all_by_v1, batch_bytes=LIMIT)
-        self.now = 0.0
-        self.last_seq = 0
-        self.waiting: dict[str, list[Leased]] = defaultdict(list)
-        self.in_flight: dict[str, list[Leased]] = {}
-        self.not_before: dict[str, float] = {}
-        self.shipments: list[Shipment] = []
-        self.first_taken: dict[str, int] = defaultdict(int)
-        self.finished: list[int] = []
-
-    def ready(self) -> list[str]:
-        return [
-            lane
-            for lane, events in self.waiting.items()
-            if events and lane not in self.in_flight and self.not_before.get(lane, 0) <= self.now
-        ]
-
-    @rule(
-        kinds=st.lists(
-            st.tuples(
-                st.sampled_from("abcdefg"),
-                st.integers(2, 200) | st.integers(180, LIMIT + 50),
-                st.sampled_from([False] * 4 + [True]),
-                st.sampled_from([1, 1, 1, 2]),
-            ),
-            min_size=1,
-            max_size=8,
+class TestSlots:
+    def test_are_as_many_as_the_concurrency_allows(self) -> None:
+        policy = policy_of(
+            *(leased(seq, f"p:{seq}", size=90) for seq in range(9)),
+            concurrency=3,
+            batch_bytes=110,
         )
-    )
-    def events_arrive(self, kinds: list[tuple[str, int, bool, int]]) -> None:
-        events = []
-        for lane, size, v1_only, parts in kinds:
-            self.last_seq += 1
-            events.append(leased(self.last_seq, lane, size, v1_only=v1_only, parts=parts))
-        self.lanes.add(events)
-        for each in events:
-            self.waiting[each.lane].append(each)
+        shipments = [sent(policy) for _ in range(3)]
+        assert policy.next(0.0) is None
+        assert policy.next_time(0.0) is None
+        ends(policy, shipments[0], delivered(shipments[0], 0.01), 0.0)
+        assert policy.next(0.0) is not None
 
-    @rule(seconds=st.floats(0.01, 50))
-    def time_passes(self, seconds: float) -> None:
-        self.now += seconds
-
-    @rule(most=st.none() | st.integers(1, 4))
-    def a_shipment_is_taken(self, most: int | None) -> None:
-        shipment = self.take(most)
-        if shipment is None:
-            return
-        if most is not None:
-            assert len(shipment.events) <= most
-
-    def take(self, most: int | None = None) -> Shipment | None:
-        ready = self.ready()
-        shipment = self.lanes.take(self.now, most)
-        if shipment is None:
-            assert not ready, "a lane that could go was held back"
-            assert self.lanes.next_time() == min(self.not_before.values(), default=None)
-            return None
-        by_lane: dict[str, list[Leased]] = defaultdict(list)
-        for each in shipment.events:
-            by_lane[each.lane].append(each)
-        assert by_lane
-        for lane, events in by_lane.items():
-            assert lane not in self.in_flight, "two shipments of one lane in flight"
-            assert lane in ready, "a lane went before its time"
-            # The oldest of the lane, in order: what is tried again is before all that is later.
-            assert events == self.waiting[lane][: len(events)]
-            del self.waiting[lane][: len(events)]
-            for each in events:
-                if each.attempts == 0:
-                    assert each.seq > self.first_taken[lane]
-                    self.first_taken[lane] = each.seq
-                each.attempts += 1
-            self.in_flight[lane] = events
-            self.not_before.pop(lane, None)
-        v1_only = [
-            each
-            for each in shipment.events
-            if any(operation.marks & V1_ONLY for operation in each.operations)
-        ]
-        if shipment.by_v1:
-            assert len(shipment.events) == 1
-            assert v1_only or self.all_by_v1
-        else:
-            assert not v1_only
-            assert not self.all_by_v1
-            assert len(shipment.events) == 1 or body_size(shipment) <= LIMIT
-        self.shipments.append(shipment)
-        return shipment
-
-    def finish(self, shipment: Shipment, failed: list[Leased], wait: float) -> None:
-        self.shipments.remove(shipment)
-        done = [each for each in shipment.events if each not in failed]
-        if failed:
-            self.lanes.retry(failed, self.now + wait)
-        self.lanes.done(done)
-        self.finished += [each.seq for each in done]
-        for lane in {each.lane for each in shipment.events}:
-            del self.in_flight[lane]
-            again = [each for each in failed if each.lane == lane]
-            if again:
-                self.waiting[lane][:0] = again
-                self.not_before[lane] = self.now + wait
-
-    @precondition(lambda self: self.shipments)
-    @rule(data=st.data())
-    def a_shipment_is_delivered(self, data: st.DataObject) -> None:
-        self.finish(data.draw(st.sampled_from(self.shipments)), [], 0)
-
-    @precondition(lambda self: self.shipments)
-    @rule(data=st.data(), wait=st.floats(0, 40))
-    def a_shipment_fails(self, data: st.DataObject, wait: float) -> None:
-        shipment = data.draw(st.sampled_from(self.shipments))
-        self.finish(shipment, shipment.events, wait)
-
-    @precondition(lambda self: self.shipments)
-    @rule(data=st.data(), wait=st.floats(0, 40))
-    def a_part_of_a_shipment_fails(self, data: st.DataObject, wait: float) -> None:
-        shipment = data.draw(st.sampled_from(self.shipments))
-        fates = data.draw(
-            st.lists(st.booleans(), min_size=len(shipment.events), max_size=len(shipment.events))
-        )
-        failed = [each for each, fails in zip(shipment.events, fates, strict=True) if fails]
-        self.finish(shipment, failed, wait)
-
-    @invariant()
-    def what_is_held_adds_up(self) -> None:
-        in_flight = sum(map(len, self.in_flight.values()))
-        assert self.lanes.size == sum(map(len, self.waiting.values())) + in_flight
-        assert self.lanes.size == self.last_seq - len(self.finished)
-
-    def teardown(self) -> None:
-        """In the end everything is delivered, each event once."""
-        for shipment in list(self.shipments):
-            self.finish(shipment, [], 0)
-        while self.lanes.size:
-            if (taken := self.take()) is not None:
-                self.finish(taken, [], 0)
-                continue
-            next_time = self.lanes.next_time()
-            assert next_time is not None, "events are held that nothing will send"
-            assert next_time > self.now
-            self.now = next_time
-        assert sorted(self.finished) == list(range(1, self.last_seq + 1))
-        assert self.lanes.take(self.now + 1e9) is None
+    def test_are_halved_by_an_overloaded_server(self) -> None:
+        policy = policy_of(*people(range(2)))
+        shipment = sent(policy)
+        ends(policy, shipment, retry(shipment, 429), 1.0)
+        assert policy.concurrency.limit == 4
 
 
-class V1LanesMachine(LanesMachine):
-    """The same, where everything goes by v1."""
+class TestSuspension:
+    def test_sends_nothing_and_has_no_next_time(self) -> None:
+        policy = policy_of(*people(range(2)))
+        policy.suspended = True
+        assert policy.next(0.0) is None
+        assert policy.next_time(0.0) is None
+        policy.suspended = False
+        assert seqs(policy.next(0.0)) == [0, 1]
 
-    all_by_v1 = True
+    def test_does_not_even_try_the_credentials(self) -> None:
+        policy = policy_of()
+        policy.pause("HTTP 401", 0.0)
+        policy.suspended = True
+        assert policy.next(1000.0) is None
+        policy.suspended = False
+        assert isinstance(policy.next(1000.0), Probe)
 
-
-TestLanesInAnyOrderOfEvents = LanesMachine.TestCase
-TestLanesByV1InAnyOrderOfEvents = V1LanesMachine.TestCase
-
-
-class TestLanes:
-    def lanes(self, *events: Leased, v1: bool = False) -> Lanes:
-        lanes = Lanes(v1=v1, batch_bytes=LIMIT)
-        lanes.add(events)
-        return lanes
-
-    def test_a_lone_event_makes_a_batch(self) -> None:
-        lanes = self.lanes(leased(1, "a"))
-        assert seqs(lanes.take(0)) == [1]
-        assert lanes.take(0) is None
-
-    def test_a_backlog_of_many_lanes_fills_a_batch_to_its_last_byte(self) -> None:
-        size = 48
-        count, rest = divmod(LIMIT - track_v2.ENVELOPE_BYTES, size + 1)
-        assert rest == 0
-        lanes = self.lanes(*(leased(n, f"lane-{n}", size) for n in range(100)))
-        shipment = lanes.take(0)
-        assert seqs(shipment) == list(range(count))
-        assert shipment is not None
-        assert LIMIT - 1 <= body_size(shipment) <= LIMIT
-
-    @given(st.integers(2, LIMIT - 20), st.booleans())
-    def test_a_batch_is_never_a_byte_too_large(self, size: int, fits: bool) -> None:
-        first = leased(1, "a", size)
-        rest = LIMIT - track_v2.ENVELOPE_BYTES - size - 1
-        second = leased(2, "b", rest - 1 if fits else rest + 1)
-        assert body_size(Shipment([first, second], by_v1=False)) == LIMIT + (-1 if fits else 1)
-        assert seqs(self.lanes(first, second).take(0)) == ([1, 2] if fits else [1])
-
-    def test_events_of_one_lane_go_together(self) -> None:
-        lanes = self.lanes(leased(1, "a"), leased(2, "b"), leased(3, "a"))
-        assert seqs(lanes.take(0)) == [1, 3, 2]
-
-    def test_a_lane_in_flight_waits_though_more_of_it_comes(self) -> None:
-        lanes = self.lanes(leased(1, "a"))
-        assert seqs(lanes.take(0)) == [1]
-        lanes.add([leased(2, "a"), leased(3, "b")])
-        assert seqs(lanes.take(0)) == [3]
-        assert lanes.take(0) is None
-
-    def test_a_lane_that_backs_off_holds_back_nobody_else(self) -> None:
-        lanes = self.lanes(leased(1, "a"), leased(2, "b"))
-        shipment = lanes.take(0)
-        assert shipment is not None
-        lanes.retry(shipment.events[:1], 10.0)
-        lanes.done(shipment.events[1:])
-        lanes.add([leased(3, "a"), leased(4, "b")])
-        assert seqs(lanes.take(9.9)) == [4]
-        assert lanes.take(9.9) is None
-        assert lanes.next_time() == 10.0
-        assert seqs(lanes.take(10.0)) == [1, 3]
-
-    def test_a_large_event_goes_alone_between_its_neighbours(self) -> None:
-        lanes = self.lanes(
-            leased(1, "a"), leased(2, "a", v1_only=True), leased(3, "a"), leased(4, "b")
-        )
-        taken = []
-        while (shipment := lanes.take(0)) is not None:
-            taken.append((seqs(shipment), shipment.by_v1))
-            lanes.done(shipment.events)
-        assert taken == [([1, 4], False), ([2], True), ([3], False)]
-
-    def test_an_event_larger_than_a_batch_goes_all_the_same(self) -> None:
-        lanes = self.lanes(leased(1, "a", LIMIT * 2), leased(2, "a"))
-        assert seqs(lanes.take(0)) == [1]
-
-    def test_by_v1_every_event_goes_alone(self) -> None:
-        lanes = self.lanes(leased(1, "a"), leased(2, "b"), leased(3, "a"), v1=True)
-        assert [seqs(lanes.take(0)) for _ in range(2)] == [[1], [2]]
-        assert lanes.take(0) is None
-
-    def test_lanes_take_turns(self) -> None:
-        lanes = self.lanes(*(leased(n, "busy", 100) for n in range(50)), leased(50, "quiet"))
-        first = lanes.take(0)
-        assert first is not None
-        lanes.done(first.events)
-        assert seqs(lanes.take(0))[0] == 50
+    def test_lets_what_is_in_flight_end(self) -> None:
+        policy = policy_of(*people(range(2)))
+        shipment = sent(policy)
+        policy.suspended = True
+        settlement = ends(policy, shipment, delivered(shipment), 0.0)
+        assert len(settlement.delivered) == 2
