@@ -276,6 +276,17 @@ class TestPause:
         ends(policy, shipment, refused(shipment), 1.0)
         assert policy.paused_because is None
 
+    def test_counts_suspects_as_ever(self) -> None:
+        policy = policy_of(*people(range(8)), concurrency=2)
+        shipment = sent(policy)
+        ends(policy, shipment, refused(shipment), 0.0)
+        policy.pause("HTTP 401", 0.0)
+        shipment = sent(policy, 1.0)
+        assert shipment.suspect
+        ends(policy, shipment, delivered(shipment), 1.0)
+        assert sent(policy, 1.0).suspect
+        assert policy.next(1.0) is None, "suspects have taken more than half of the slots"
+
 
 class TestSuspects:
     def test_are_those_who_fail_while_others_succeed(self) -> None:

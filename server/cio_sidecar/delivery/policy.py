@@ -95,26 +95,24 @@ class Policy:
         """What to send now; None if nothing may be, or nothing is ready."""
         if now < self._hold_until or self.suspended:
             return None
+        paused = self.paused_because is not None
         slots = self.concurrency.limit
-        if self.paused_because is not None:
-            if self.concurrency.in_flight:
-                return None
-            item: Shipment | Probe = self.lanes.take(now, most=1) or Probe()
-        else:
-            if self.concurrency.in_flight >= slots:
-                return None
+        if self.concurrency.in_flight >= (1 if paused else slots):
+            return None
+        shipment = self.lanes.take(
+            now,
+            most=1 if paused else self._most,
             # Those who fail while others don't never have all the slots, nor every turn.
-            suspects = self._suspects_in_flight < max(1, slots // 2)
-            shipment = self.lanes.take(
-                now, most=self._most, suspects=suspects, suspects_first=not self._was_suspect
-            )
-            if shipment is None:
-                return None
+            suspects=self._suspects_in_flight < max(1, slots // 2),
+            suspects_first=not paused and not self._was_suspect,
+        )
+        if shipment is not None:
             self._was_suspect = shipment.suspect
             self._suspects_in_flight += shipment.suspect
-            item = shipment
+        elif not paused:
+            return None
         self.concurrency.started()
-        return item
+        return shipment or Probe()
 
     def next_time(self, now: float) -> float | None:
         """When next() has something new to say; None if only news can change its mind."""
