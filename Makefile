@@ -6,7 +6,7 @@ PROTOS := $(wildcard protos/cio/sidecar/v1/*.proto)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format protos conformance reference coverage mutate clean
+.PHONY: help run test lint format protos conformance reference coverage mutate soak kills clean
 REFERENCE := conformance/reference/node
 
 help: ## Show this list
@@ -33,6 +33,14 @@ coverage: $(VENV)/ready ## Check that the cases try every state of every mapping
 
 mutate: $(VENV)/ready ## Check that the cases tell of every rule that is changed (ARGS is passed on)
 	$(BIN)/cio-conformance mutate $(ARGS)
+
+MINUTES ?= 1
+ROUNDS ?= 10
+soak: $(VENV)/ready ## Load a sidecar for MINUTES=1, with every fault, and judge (ARGS="--seed 7 --faults …")
+	$(BIN)/python -m reliability.soak --minutes $(MINUTES) $(ARGS)
+
+kills: $(VENV)/ready ## Kill a sidecar under load ROUNDS=10 times, and judge
+	$(BIN)/python -m reliability.soak --rounds $(ROUNDS) --faults kill,cut,503,429 $(ARGS)
 
 lint: $(VENV)/ready ## Check format, style, types, imports and protos
 	$(BIN)/ruff format --check .

@@ -1,0 +1,1 @@
+"""Proves that nothing acknowledged is lost: load, faults, and a judge outside of the sidecar."""

@@ -1,0 +1,129 @@
+"""Says whether anything was lost, doubled or out of order. PURE."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from reliability.ledger import Arrival, DeadLetter, Interruptions, Sent
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The counts, and each thing that is wrong, in words."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    delivered: int = 0
+    """Of the acknowledged: those that the receiver took, by id."""
+    dead_letters: int = 0
+    refused: int = 0
+    """By the sidecar, before they were accepted."""
+    repeats: int = 0
+    """Arrivals of an id that had come before; Customer.io drops them."""
+    lost: list[str] = field(default_factory=list)
+    """Acknowledged, and neither taken nor a dead letter."""
+    duplicated: list[str] = field(default_factory=list)
+    """Came again for no reason: the answer had been whole, and nothing had hindered the sidecar."""
+    disordered: list[str] = field(default_factory=list)
+    """Came before an earlier event of the person."""
+    wrong: list[str] = field(default_factory=list)
+    """Anything else: what nobody sent, what ended twice, good events refused, bad ones taken."""
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.lost or self.duplicated or self.disordered or self.wrong)
+
+
+def judge(
+    ledger: Mapping[str, Sent],
+    arrivals: Iterable[Arrival],
+    dead_letters: Iterable[DeadLetter],
+    interruptions: Interruptions,
+) -> Verdict:
+    """Judge a run that has come to its end: load stopped, faults over, queue empty."""
+    verdict = Verdict(sent=len(ledger))
+    first: dict[str, int] = {}
+    last: dict[str, tuple[int, Arrival]] = {}
+    for place, arrival in enumerate(arrivals):
+        known = ledger.get(arrival.id)
+        if known is None:
+            verdict.wrong.append(f"{arrival.id} was taken, and never sent")
+            continue
+        if arrival.id in first:
+            verdict.repeats += 1
+            _check_repeat(verdict, known, last[arrival.id][1], arrival, interruptions)
+        first.setdefault(arrival.id, place)
+        last[arrival.id] = (place, arrival)
+    dead = _dead(verdict, ledger, dead_letters)
+    for event in ledger.values():
+        _check_end(verdict, event, taken=event.id in first, dead=event.id in dead)
+    _check_order(verdict, ledger, first, "first")
+    _check_order(verdict, ledger, {id_: place for id_, (place, _) in last.items()}, "last")
+    return verdict
+
+
+def _check_repeat(
+    verdict: Verdict, event: Sent, before: Arrival, now: Arrival, interruptions: Interruptions
+) -> None:
+    if before.clean and not interruptions.touch(before.at, now.at):
+        verdict.duplicated.append(
+            f"{_name(event)} came again {now.at - before.at:.3f} s after it was taken and answered"
+        )
+
+
+def _dead(
+    verdict: Verdict, ledger: Mapping[str, Sent], dead_letters: Iterable[DeadLetter]
+) -> set[str]:
+    dead: set[str] = set()
+    for letter in dead_letters:
+        event = ledger.get(letter.id)
+        if event is None:
+            verdict.wrong.append(f"{letter.id} is a dead letter, and was never sent")
+        elif letter.id in dead:
+            verdict.wrong.append(f"{_name(event)} is a dead letter twice")
+        elif not letter.reason:
+            verdict.wrong.append(f"{_name(event)} is a dead letter without a reason")
+        elif not event.poison:
+            verdict.wrong.append(f"{_name(event)} is a good event, and died: {letter.reason}")
+        dead.add(letter.id)
+    verdict.dead_letters = len(dead)
+    return dead
+
+
+def _check_end(verdict: Verdict, event: Sent, *, taken: bool, dead: bool) -> None:
+    if taken and event.poison:
+        verdict.wrong.append(f"{_name(event)} is refused for good, and was taken")
+    elif taken and dead:
+        verdict.wrong.append(f"{_name(event)} was taken, and is a dead letter too")
+    if event.fate == "refused":
+        verdict.refused += 1
+        if taken or dead:
+            verdict.wrong.append(f"{_name(event)} was refused to the caller, and delivered")
+    elif event.fate == "acked":
+        verdict.acknowledged += 1
+        verdict.delivered += taken
+        if not taken and not dead:
+            verdict.lost.append(f"{_name(event)} was acknowledged, and is nowhere")
+
+
+def _check_order(
+    verdict: Verdict, ledger: Mapping[str, Sent], places: Mapping[str, int], which: str
+) -> None:
+    """Both the first and the last arrivals of each person must ascend: a repeat alone, behind what
+    came later, would bring old values back."""
+    by_person: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for id_, place in places.items():
+        by_person[ledger[id_].person].append((ledger[id_].number, place))
+    for person, found in by_person.items():
+        found.sort()
+        for (number, place), (next_number, next_place) in itertools.pairwise(found):
+            if next_place < place:
+                verdict.disordered.append(
+                    f"{person}: {next_number} came before {number} ({which} arrivals)"
+                )
+
+
+def _name(event: Sent) -> str:
+    return f"{event.person}'s {event.number} ({event.id})"

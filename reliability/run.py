@@ -1,0 +1,301 @@
+"""One run: a receiver, a sidecar, load and faults; then everything must come to its end."""
+
+import asyncio
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from reliability import ledger
+from reliability.judge import Verdict, judge
+from reliability.load import Load
+from reliability.receiver import FAULTS as ANSWERS
+from reliability.shim import FLAGS as DISK
+from reliability.shim import Shim
+from reliability.sidecar import Sidecar, free_port
+
+PROCESS: Final = ("kill", "term", "freeze")
+"""Faults of the process."""
+FAULTS: Final = (*ANSWERS, *PROCESS, *DISK, "clock")
+DRAIN_SECONDS: Final = 180
+"""How long everything may take to come to its end once all is well again."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run consists of."""
+
+    seconds: float
+    seed: int
+    faults: Sequence[str] = FAULTS
+    per_second: float = 1_500
+    every_seconds: tuple[float, float] = (2.0, 8.0)
+    """The shortest and longest time between two faults of process, disk or clock."""
+    share: float = 0.15
+    """Of how many requests in one the answer goes wrong."""
+    settings: dict[str, str] = field(default_factory=dict)
+    rounds: int | None = None
+    """End after so many faults of the process, whenever that is."""
+
+
+@dataclass(slots=True)
+class Sample:
+    """How the sidecar was at a moment."""
+
+    at: float
+    """Seconds since the run began."""
+    memory_bytes: int
+    waiting: int | None
+    file_bytes: dict[str, int]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a run."""
+
+    verdict: Verdict
+    samples: list[Sample]
+    done: dict[str, int]
+    """How often each fault of process, disk and clock was done."""
+    retries: int
+    log: str
+    """What the sidecar said that it should not have: lines with a traceback."""
+    seconds: float
+    left: int | None
+    """Events that still waited when the time to drain was over; 0 is right."""
+
+
+async def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Outcome:
+    """Run a plan in a folder, which keeps everything that it wrote."""
+    faults = [fault for fault in plan.faults if fault in ANSWERS]
+    record = folder / "received.ndjson"
+    port = free_port()
+    receiver = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "reliability.receiver", str(port), str(record)),
+        *(str(plan.seed), ",".join(faults), str(plan.share)),
+    )
+    settings = {"CIO_TIMEOUT_SECONDS": "3", "CIO_SHUTDOWN_GRACE_SECONDS": "2", **plan.settings}
+    shim = None
+    if {"clock", *DISK} & set(plan.faults):
+        shim = Shim(folder)
+        settings |= shim.environment
+    sidecar = Sidecar(folder, f"http://127.0.0.1:{port}", settings)
+    try:
+        return await _Run(plan, folder, say, sidecar, shim, port).run()
+    finally:
+        if sidecar.process is not None and sidecar.alive:
+            await sidecar.end(signal.SIGKILL)
+        receiver.terminate()
+        await receiver.wait()
+
+
+class _Run:
+    def __init__(  # noqa: PLR0917 (all that a run needs)
+        self,
+        plan: Plan,
+        folder: Path,
+        say: Callable[[str], None],
+        sidecar: Sidecar,
+        shim: Shim | None,
+        port: int,
+    ) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._say = say
+        self._sidecar = sidecar
+        self._shim = shim
+        self._port = port
+        self._random = random.Random(plan.seed)  # noqa: S311
+        self._samples: list[Sample] = []
+        self._done: dict[str, int] = {}
+        self._began = time.monotonic()
+
+    async def run(self) -> Outcome:
+        writer = ledger.Writer(self._folder / "ledger.ndjson")
+        await self._switch("on")
+        await self._sidecar.start()
+        plan = self._plan
+        load = Load(self._sidecar.target, writer, plan.seed, per_second=plan.per_second)
+        loading = asyncio.create_task(load.run())
+        watching = asyncio.create_task(self._watch(writer))
+        hindering = asyncio.create_task(self._hinder())
+        try:
+            everything = {loading, watching, hindering}
+            await asyncio.wait(
+                everything, timeout=plan.seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in (loading, watching):
+                if task.done():
+                    task.result()
+            hindering.cancel()
+            await asyncio.wait({hindering})
+            if not hindering.cancelled():
+                hindering.result()
+            await self._heal()
+            load.stop()
+            await asyncio.wait_for(loading, DRAIN_SECONDS)
+            left = await self._drained()
+        finally:
+            for task in (loading, watching, hindering):
+                task.cancel()
+        code = await self._sidecar.end()
+        writer.close()
+        verdict = judge(
+            ledger.read(self._folder / "ledger.ndjson"),
+            ledger.read_arrivals(self._folder / "received.ndjson"),
+            self._sidecar.dead_letters(),
+            self._sidecar.interruptions,
+        )
+        if code:
+            verdict.wrong.append(f"the sidecar ended with {code} in place of 0")
+        return Outcome(
+            verdict,
+            self._samples,
+            self._done,
+            load.retries,
+            _tracebacks(self._sidecar.log.read_text()),
+            time.monotonic() - self._began,
+            left,
+        )
+
+    async def _switch(self, what: str) -> None:
+        """Tell the receiver to misbehave, or to be well."""
+        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+            while True:
+                try:
+                    await session.post(f"http://127.0.0.1:{self._port}/_faults/{what}")
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+    async def _hinder(self) -> None:
+        """Do what the plan says to process, disk and clock, one thing after the other."""
+        names = [name for name in self._plan.faults if name not in ANSWERS]
+        if not names:
+            await asyncio.Event().wait()
+        while self._plan.rounds is None or sum(self._done.values()) < self._plan.rounds:
+            await asyncio.sleep(self._random.uniform(*self._plan.every_seconds))
+            if not self._sidecar.alive:
+                raise RuntimeError(f"the sidecar ended by itself: {self._sidecar.log.read_text()}")
+            name = self._random.choice(names)
+            await self._do(name)
+            self._done[name] = self._done.get(name, 0) + 1
+
+    async def _do(self, name: str) -> None:
+        if name == "kill":
+            await self._sidecar.restart(signal.SIGKILL)
+        elif name == "term":
+            await self._sidecar.restart(signal.SIGTERM)
+        elif name == "freeze":
+            await self._sidecar.freeze(self._random.uniform(0.2, 2.0))
+        elif self._shim is not None:
+            began = time.monotonic()
+            if name == "clock":
+                self._shim.set(clock_seconds=self._random.choice((-90_000, -30, 30, 90_000)))
+            else:
+                self._shim.set(disk=name)
+            await asyncio.sleep(self._random.uniform(0.2, 2.0))
+            if name in DISK and self._random.random() < 0.3:
+                # The worst moment to lose power is while the disk fails.
+                await self._sidecar.restart(signal.SIGKILL)
+            self._shim.set()
+            self._sidecar.interruptions.spans.append((began, time.monotonic() + 5))
+
+    async def _heal(self) -> None:
+        await self._switch("off")
+        if self._shim is not None:
+            self._shim.set()
+        if not self._sidecar.alive:
+            await self._sidecar.start()
+
+    async def _drained(self) -> int | None:
+        """Wait until nothing waits; how many still do when the time is over."""
+        end = time.monotonic() + DRAIN_SECONDS
+        while time.monotonic() < end:
+            if not self._sidecar.alive:
+                await self._sidecar.start()
+            if await self._sidecar.waiting() == 0:
+                return 0
+            await asyncio.sleep(0.2)
+        return await self._sidecar.waiting()
+
+    async def _watch(self, writer: ledger.Writer) -> None:
+        """Sample how the sidecar does, and say how far it is."""
+        said = 0.0
+        while True:
+            await asyncio.sleep(1)
+            now = time.monotonic() - self._began
+            waiting = await self._sidecar.waiting()
+            settled = time.monotonic() - self._sidecar.started_at > 3
+            if settled and (memory := self._sidecar.memory_bytes()):
+                self._samples.append(Sample(now, memory, waiting, self._sidecar.file_bytes()))
+            if now - said >= 10:
+                said = now
+                counts = ", ".join(f"{name} {count:,}" for name, count in writer.counts.items())
+                faults = sum(self._done.values())
+                shown = "?" if waiting is None else f"{waiting:,}"
+                self._say(f"{now:6.0f} s  {counts}, waiting {shown}, faults {faults}")
+
+
+def _tracebacks(log: str) -> str:
+    lines = log.splitlines()
+    return "\n".join(line for line in lines if "Traceback" in line or "unforeseen" in line)
+
+
+def new_folder() -> Path:
+    """A folder whose name is short: a Unix socket's path has little room."""
+    return Path(tempfile.mkdtemp(prefix="cio-"))
+
+
+def remove(folder: Path) -> None:
+    """Remove what a run has written."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def quarters(samples: Sequence[Sample]) -> list[int]:
+    """The median of the memory in each quarter of a run, in bytes; 0 where nobody looked."""
+    if not samples:
+        return [0, 0, 0, 0]
+    end = samples[-1].at
+    parts: list[list[int]] = [[], [], [], []]
+    for sample in samples:
+        parts[min(3, int(4 * sample.at / end))].append(sample.memory_bytes)
+    return [sorted(part)[len(part) // 2] if part else 0 for part in parts]
+
+
+def figures(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    """A run in figures, for people and for programs."""
+    verdict, samples = outcome.verdict, outcome.samples
+    return {
+        "seed": plan.seed,
+        "seconds": round(outcome.seconds),
+        "faults": dict(sorted(outcome.done.items())),
+        "sent": verdict.sent,
+        "acknowledged": verdict.acknowledged,
+        "delivered": verdict.delivered,
+        "dead_letters": verdict.dead_letters,
+        "refused": verdict.refused,
+        "lost": len(verdict.lost),
+        "duplicated": len(verdict.duplicated),
+        "out_of_order": len(verdict.disordered),
+        "otherwise_wrong": len(verdict.wrong),
+        "repeats": verdict.repeats,
+        "calls_again": outcome.retries,
+        "left_waiting": outcome.left,
+        "most_waiting": max((s.waiting or 0 for s in samples), default=0),
+        "peak_memory_bytes": max((s.memory_bytes for s in samples), default=0),
+        "memory_by_quarter_bytes": quarters(samples),
+        "peak_file_bytes": {
+            name: max(s.file_bytes.get(name, 0) for s in samples)
+            for name in sorted({name for s in samples for name in s.file_bytes})
+        },
+    }
