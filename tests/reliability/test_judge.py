@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from reliability.judge import Verdict, judge
 from reliability.ledger import Arrival, DeadLetter, Interruptions, Sent, Writer, read
 from reliability.run import Sample, quarters
@@ -139,4 +140,4 @@ def test_faults_are_chosen_by_name() -> None:
 
 def test_the_memory_of_a_quarter_is_its_median() -> None:
     samples = [Sample(float(at), at, None, {}) for at in range(1, 101)]
-    assert quarters(samples) == [12, 37, 62, 88]
+    assert quarters(samples) == [13, 37, 62, 88]

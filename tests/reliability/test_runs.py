@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from reliability.run import FAULTS, Plan, figures, new_folder, remove, run
 from reliability.shim import FLAGS
 from reliability.soak import wrong
