@@ -80,7 +80,7 @@ def main(  # noqa: PLR0917 (options)
     if rounds is not None:
         if not set(names) & {"kill", "term", "freeze", "clock", *FLAGS}:
             raise click.UsageError("--rounds counts faults of process, disk and clock: name one")
-        plan.every_seconds = (0.5, 3.0)
+        plan.every_seconds = (0.5, 5.0)
         plan.seconds = rounds * 30.0
     folder = new_folder()
     click.echo(f"seed {plan.seed}, faults: {', '.join(names)}")

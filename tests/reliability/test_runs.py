@@ -49,7 +49,7 @@ def test_ten_kills_lose_nothing(folder: Path) -> None:
         seed=2,
         faults=("kill", "cut", "503", "429"),
         per_second=600,
-        every_seconds=(0.5, 3.0),
+        every_seconds=(0.5, 5.0),
         rounds=10,
     )
     outcome = asyncio.run(run(plan, folder, print))
