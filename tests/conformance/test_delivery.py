@@ -208,7 +208,7 @@ def test_what_delivery_must_withstand_has_cases() -> None:
         ({"operations": {"b": 2}}, "there is no event b"),
         ({"expect": {"taken": {"u": ["a"]}, "order": ["b"]}}, "there is no event b"),
         ({"scenario": [{"cut": "up"}]}, "steps[0].cut: must be one of"),
-        ({"often": 1}, "cases.0.often: there is no such key"),
+        ({"often": 1}, "x.yaml:1: case 'n': often: there is no such key; there are name"),
     ],
 )
 def test_a_case_that_makes_no_sense_is_refused_with_its_line(

@@ -21,43 +21,49 @@ def test_the_suites_own_fixtures_can_be_read() -> None:
 
 def test_an_unknown_key_is_named_with_its_line() -> None:
     text = CASES.replace("  - name: a visit\n", "  - name: a visit\n    profil: standard\n")
-    assert mistakes(text) == "toy.yaml:12: cases.1.profil: there is no such key"
+    assert mistakes(text) == (
+        "toy.yaml:15: case 'a visit': profil: there is no such key; did you mean profile?"
+    )
 
 
 def test_a_missing_key_is_named_with_the_line_of_its_case() -> None:
     assert mistakes(CASES.replace("  - name: a visit\n    event", "  - event")) == (
-        "toy.yaml:11: cases.1.name: is missing"
+        "toy.yaml:14: cases.1.name: is missing"
     )
 
 
 def test_a_case_with_both_ends_is_refused() -> None:
     text = CASES.replace("    refuse:", "    expect: {v1: [], v2: []}\n    refuse:")
-    assert mistakes(text) == ("toy.yaml:18: cases.2: a case has exactly one of expect and refuse")
+    assert mistakes(text) == (
+        "toy.yaml:24: case 'nobody': has both expect and refuse; a case has exactly one of them"
+    )
 
 
 def test_a_case_with_no_end_is_refused() -> None:
     text = CASES.replace("    refuse: [{field: userId, reason: NO_PERSON}]\n", "")
-    assert "exactly one of expect and refuse" in mistakes(text)
+    assert mistakes(text) == (
+        "toy.yaml:24: case 'nobody': has neither expect nor refuse; a case has exactly one of them"
+    )
 
 
 def test_two_cases_of_one_name_are_refused() -> None:
     assert mistakes(CASES.replace("a visit", "a purchase")) == (
-        "toy.yaml:11: the case of line 3 has the name 'a purchase' already; rename one"
+        "toy.yaml:14: the case of line 3 has the name 'a purchase' already; rename one"
     )
 
 
 def test_a_value_of_the_wrong_type_is_shown() -> None:
     assert mistakes(CASES.replace("name: a visit", "name: 5")) == (
-        "toy.yaml:11: cases.1.name: input should be a valid string, got 5"
+        "toy.yaml:14: cases.1.name: expected text, got 5"
     )
 
 
 def test_every_mistake_of_a_file_is_named() -> None:
-    text = CASES.replace("name: a visit", "name: 5").replace("v2: []", "v3: []", 1)
+    text = CASES.replace("name: a visit", "name: 5").replace("v2:", "v3:", 1)
     assert [line.split(": ")[0] for line in mistakes(text).splitlines()] == [
         "toy.yaml:6",
         "toy.yaml:10",
-        "toy.yaml:11",
+        "toy.yaml:14",
     ]
 
 
@@ -74,11 +80,20 @@ def test_short_forms_are_written_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["{$repeat: x, tmes: 3}", "{$repeat: x, times: many}", "{$merge: [5]}"]
+    "wrong",
+    [
+        "{$repeat: x, tmes: 3}",
+        "{$repeat: x, times: many}",
+        "{$repeat: x, times: -1}",
+        "{$repeat: x, times: true}",
+        "{$repeat: x, times: 1000000000000}",
+        "{$numbered: k, count: 1000000000000}",
+        "{$merge: [5]}",
+    ],
 )
 def test_a_misspelt_short_form_is_refused(wrong: str) -> None:
     assert mistakes(CASES.replace("{total: 5}", wrong, 1)).startswith(
-        "toy.yaml:5: expected {$repeat: text, times: number}"
+        "toy.yaml:5: case 'a purchase': event.properties: expected {$repeat: text, times: number}"
     )
 
 
@@ -150,3 +165,95 @@ def test_cases_are_selected_by_family_and_name_in_whatever_case() -> None:
     goldens = parse_fixtures(CASES, "toy.yaml")
     assert [golden.case.name for golden in select(goldens, "TOY: a ")] == ["a purchase", "a visit"]
     assert select(goldens, None) == goldens
+
+
+BOTH = "expect: {v1: [], v2: []}"
+
+
+def case(text: str) -> str:
+    """A file with one case, whose lines after its name these are; the case stands in line 3."""
+    lines = "".join(f"    {line}\n" for line in text.splitlines())
+    return f"family: f\ncases:\n  - name: c\n{lines}"
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        (
+            "",
+            "f.yaml:1: expected an object with the keys family, doc, needs, settings, cases, but "
+            "the file is empty",
+        ),
+        (
+            "# nothing yet\n",
+            "f.yaml:1: expected an object with the keys family, doc, needs, settings, cases, but "
+            "the file is empty",
+        ),
+        ("[]\n", "f.yaml:1: expected an object, got []"),
+        ("family: f\ncases: []\n", "f.yaml:2: cases: expected at least one entry, got []"),
+        ("family: f\ncases:\n", "f.yaml:2: cases: expected a list, got nothing"),
+        (
+            "family: ' f'\ncases: [{name: n, event: {}, expect: {v1: [], v2: []}}]\n",
+            'f.yaml:1: family: expected text of one line without blanks around it, got " f"',
+        ),
+        ("family: f\nfamily: g\n", "f.yaml:2: the key 'family' stands twice"),
+        (
+            case(f"{BOTH}\nevent: {{type: page}}\nevent: {{type: page}}"),
+            "f.yaml:6: the key 'event' stands twice",
+        ),
+        (case(BOTH), "f.yaml:3: case 'c': event: is missing"),
+        (case(f"event:\n{BOTH}"), "f.yaml:4: case 'c': event: expected an object, got nothing"),
+        (
+            case("event: {}\nexpect:"),
+            "f.yaml:5: case 'c': expect: expected an object with v1 and v2, got nothing",
+        ),
+        (case("event: {}\nexpect: {v1: []}"), "f.yaml:5: case 'c': expect.v2: is missing"),
+        (
+            case("event: {}\nexpect: {v1: [{method: PUT, path: /a, body: {}}], v2: []}"),
+            "f.yaml:5: case 'c': expect: v2 has no request, but v1 has: what the one API carries "
+            "reaches Customer.io by the other too",
+        ),
+        (
+            case("event: {}\nrefuse: []"),
+            "f.yaml:5: case 'c': refuse: expected at least one entry, got []",
+        ),
+        (
+            case("event: {}\nrefuse: [{field: a, reason: ''}]"),
+            "f.yaml:5: case 'c': refuse.0.reason: expected text that is not empty, got \"\"",
+        ),
+        (
+            case("event: {}\nwarnings: [a]\nrefuse: [{field: a, reason: R}]"),
+            "f.yaml:3: case 'c': has warnings, but an event that is refused gets none",
+        ),
+        (
+            case(f"event: {{}}\n{BOTH}\nprofile: documentd"),
+            "f.yaml:6: case 'c': profile: expected documented or standard, got \"documentd\"",
+        ),
+        (
+            case("event: {}\nexpect: {v1: [{method: GET, path: a, body: {}}], v2: []}"),
+            "f.yaml:5: case 'c': expect.v1.0.method: expected POST, PUT or DELETE, got \"GET\"\n"
+            "f.yaml:5: case 'c': expect.v1.0.path: expected a path that begins with /, got \"a\"",
+        ),
+        (
+            case(
+                "event: {}\nexpect:\n  v1: []\n  v2:\n"
+                "    - {method: PUT, path: /a, body: {ratio: .nan}}"
+            ),
+            "f.yaml:8: case 'c': expect.v2.0.body.ratio: expected what JSON can hold: no request "
+            "holds NaN or infinity",
+        ),
+        (
+            case(f"event: {{}}\n{BOTH}\nwarnings: {{$numbered: k, count: 2}}"),
+            "f.yaml:6: case 'c': warnings: $numbered is for what stands in event or body",
+        ),
+        (
+            case(f"event: {{}}\n{BOTH}\nxyz: it must"),
+            "f.yaml:6: case 'c': xyz: there is no such key; there are name, origin, covers, "
+            "profile, event, expect, warnings, refuse",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_and_case(text: str, mistake: str) -> None:
+    with pytest.raises(FixtureError) as caught:
+        parse_fixtures(text, "f.yaml")
+    assert str(caught.value) == mistake

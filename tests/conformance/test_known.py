@@ -118,7 +118,8 @@ MANY = "family: many\ncases:\n" + "".join(
     "    expect:\n"
     f"      v1: [{{method: POST, path: /api/v1/customers/u{number}/events,\n"
     "            body: {name: Came, data: {}, timestamp: $received_at}}]\n"
-    "      v2: []\n"
+    "      v2: [{method: POST, path: /api/v2/batch, body: {type: person, action: event,\n"
+    f"            identifiers: {{id: u{number}}}, name: Came}}}}]\n"
     for number in range(12)
 )
 

@@ -39,14 +39,20 @@ cases:
       v1:
         - {method: POST, path: /api/v1/customers/u1/events,
            body: {name: Bought, data: {total: 5}, timestamp: $received_at}}
-      v2: []
+      v2:
+        - {method: POST, path: /api/v2/batch,
+           body: {type: person, identifiers: {id: u1}, action: event, name: Bought,
+              attributes: {total: 5}, timestamp: $received_at}}
   - name: a visit
     event: {type: track, messageId: "01HB4HBDKTPDE3GGFBKQ41C9S0", userId: u2, event: Came}
     expect:
       v1:
         - {method: POST, path: /api/v1/customers/u2/events,
            body: {name: Came, data: {}, timestamp: $received_at}}
-      v2: []
+      v2:
+        - {method: POST, path: /api/v2/batch,
+           body: {type: person, identifiers: {id: u2}, action: event, name: Came,
+              attributes: {}, timestamp: $received_at}}
   - name: nobody
     event: {type: track, messageId: "01HB4HBDKTPDE3GGFBKQ41C9S1", event: Bought}
     refuse: [{field: userId, reason: NO_PERSON}]

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cio_conformance.fake.scenario import Step
 from cio_conformance.fake.scenario_form import read_scenario
-from cio_conformance.fixtures import FixtureError, explain
+from cio_conformance.fixtures import FixtureError, Name, refuse_twins
+from cio_conformance.mistakes import described
 
 CASES: Final = next(
     (
@@ -71,7 +72,7 @@ class Expected(_Model):
 class DeliveryCase(_Model):
     """Events, what happens while they are delivered, and what must come of them."""
 
-    name: str
+    name: Name
     doc: str = ""
     events: dict[str, dict[str, Any]] = Field(min_length=1)
     """By a name within the case, in the order in which they are sent. The name stands for the
@@ -117,7 +118,7 @@ class DeliveryCase(_Model):
 class DeliveryFamily(_Model):
     """Cases that belong together; a file."""
 
-    family: str
+    family: Name
     doc: str = ""
     cases: list[DeliveryCase] = Field(min_length=1)
 
@@ -155,10 +156,13 @@ def load_cases(folder: Path = CASES) -> list[DeliveryGolden]:
         except FixtureError as error:
             mistakes.append(str(error))
         except (OSError, UnicodeDecodeError) as error:
-            mistakes.append(f"{file.name}: can't be read: {error}")
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            mistakes.append(f"{file.name}: can't be read: {why}")
     names = [golden.name for golden in goldens]
     mistakes += [
-        f"there are two cases {name!r}" for name in {n for n in names if names.count(n) > 1}
+        f"{folder}: two files have a case {name!r}"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
     ]
     if mistakes:
         raise FixtureError("\n".join(mistakes))
@@ -171,14 +175,11 @@ def parse_cases(text: str, file: str) -> list[DeliveryGolden]:
     """Read one file. Raises FixtureError."""
     try:
         document = load(text)
-        family = DeliveryFamily.model_validate(document.value)
     except YamlError as error:
         raise FixtureError(f"{file}:{error.line}: {error.problem}") from None
+    try:
+        family = DeliveryFamily.model_validate(document.value)
     except ValidationError as error:
-        raise FixtureError(
-            "\n".join(
-                f"{file}:{document.line(detail['loc'])}: {explain(detail)}"
-                for detail in error.errors()
-            )
-        ) from None
+        raise FixtureError(described(error, DeliveryFamily, document, file)) from None
+    refuse_twins(family.cases, document, file)
     return [DeliveryGolden(family, case) for case in family.cases]

@@ -4,10 +4,11 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
-import yaml
+from cio_sidecar.mapping.yaml_lines import YamlError, load
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cio_conformance.fixtures import FIXTURES
+from cio_conformance.mistakes import described
 
 EQUIVALENTS: Final = FIXTURES.parent / "equivalent_mutants.yaml"
 """The suite's own list."""
@@ -20,20 +21,29 @@ class EquivalentsError(Exception):
 class Equivalents(BaseModel):
     """Mutants that are equivalent for one reason."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     reason: str = Field(min_length=1)
-    mutants: tuple[str, ...] = Field(min_length=1)
+    mutants: list[str] = Field(min_length=1)
     """Their names; one without its ``[profile]`` stands for that of every profile."""
 
 
 def load_equivalents(path: Path = EQUIVALENTS) -> dict[str, str]:
     """The reason of each mutant by its name. Raises EquivalentsError."""
     try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
-        groups = TypeAdapter(list[Equivalents]).validate_python(raw or [])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise EquivalentsError(f"{path}: {error}") from None
+        document = load(path.read_text("utf-8"))
+        # A list without entries is as good as none.
+        groups = TypeAdapter(list[Equivalents]).validate_python(
+            [] if document.value is None else document.value
+        )
+    except YamlError as error:
+        raise EquivalentsError(f"{path}:{error.line}: {error.problem}") from None
+    except ValidationError as error:
+        raise EquivalentsError(described(error, Equivalents, document, str(path))) from None
+    except OSError as error:
+        raise EquivalentsError(f"{path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise EquivalentsError(f"{path}: can't be read: it is not UTF-8") from None
     reasons: dict[str, str] = {}
     for group in groups:
         for name in group.mutants:

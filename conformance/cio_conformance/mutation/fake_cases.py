@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from cio_conformance.fake import FakeCustomerIO, Request
 from cio_conformance.fixtures import FIXTURES, FixtureError, expand
+from cio_conformance.mistakes import described
 from cio_conformance.mutation.fake import PREFIX, FakeMutant
 
 FAKE_CASES: Final = FIXTURES.parent / "fake_cases.yaml"
@@ -65,7 +66,9 @@ def load_fake_cases(path: Path = FAKE_CASES) -> list[FakeCase]:
         return TypeAdapter(list[FakeCase]).validate_python(raw)
     except YamlError as error:
         raise FixtureError(f"{path}:{error.line}: {error.problem}") from None
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+    except ValidationError as error:
+        raise FixtureError(described(error, FakeCase, document, path.name)) from None
+    except (OSError, UnicodeDecodeError) as error:
         raise FixtureError(f"{path}: {error}") from None
 
 
