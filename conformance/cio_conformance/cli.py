@@ -32,6 +32,7 @@ from cio_conformance.run_options import (
     target_option,
     tested_options,
 )
+from cio_conformance.schema_command import schema
 from cio_conformance.suite import APIS, run_started, run_target
 from cio_conformance.target import DEFAULT, Credentials
 
@@ -305,6 +306,7 @@ def fake(listen: tuple[str, int], site_id: str, api_key: str, *, rules: bool) ->
 
 
 main.add_command(mutate)
+main.add_command(schema)
 
 
 def _select(
