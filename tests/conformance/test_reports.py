@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections import Counter
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -155,6 +156,15 @@ def test_the_page_of_a_run_shows_both_sides_of_a_failure_line_by_line(tmp_path: 
     assert len(page.those("differs")) == 1
 
 
+@pytest.mark.parametrize(("failures", "opened_at_once"), [(1, 1), (3, 3), (4, 0)])
+def test_a_few_failures_are_shown_without_a_click(
+    failures: int, opened_at_once: int, tmp_path: Path
+) -> None:
+    results = [result(), *(failed(f"case {number}") for number in range(failures))]
+    page = opened(written("html", results, tmp_path), "report.js")
+    assert sum("open" in found for tag, found in page.tags if tag == "details") == opened_at_once
+
+
 def test_the_page_of_a_run_can_be_filtered_by_what_its_entries_are(tmp_path: Path) -> None:
     other = result("m", "g", setup=Setup("documented", "auto"), outcome="skipped", message="why")
     page = opened(written("html", [result(), failed(), other], tmp_path), "report.js")
@@ -231,8 +241,12 @@ def test_the_page_of_the_matrix_has_a_cell_for_every_state_with_its_cases(tmp_pa
     write_matrix_html(covered(), path)
     page = opened(path, "matrix.js")
     done, lacking, idle = covered().totals()
-    assert len(page.those("cell")) == done + lacking + idle
-    assert [len(page.those(kind)) for kind in ("full", "gap", "idle")] == [done, lacking, idle]
+    cells = [found for tag, found in page.tags if tag == "button"]
+    assert len(cells) == done + lacking + idle
+    kinds = Counter((found["class"] or "").removeprefix("cell ") for found in cells)
+    assert kinds == {"full": done, "gap": lacking, "idle": idle}
+    # The legend has one of each.
+    assert len(page.those("cell")) == len(cells) + 4
     (cell,) = page.those("cell", title="page.name: present from name, v2")
     assert json.loads(cell["data-cases"] or "") == ["f: n"]
     (never,) = page.those("cell", title="page.type: missing, v1")
@@ -265,7 +279,7 @@ def test_the_command_writes_the_matrix_and_takes_no_other_kind(tmp_path: Path) -
     assert "Not covered" not in text.read_text()
     opened(page, "matrix.js")
     names = {golden.name for golden in load_fixtures() if golden.family.family == "matrix"}
-    cells = Page(page.read_text()).those("cell")
+    cells = [tag for name, tag in Page(page.read_text()).tags if name == "button"]
     shown = {name for cell in cells for name in json.loads(cell["data-cases"] or "")}
     assert {*sorted(names)[:5]} <= shown
     other = CliRunner().invoke(main, ["coverage", "--report", "junit=x"])

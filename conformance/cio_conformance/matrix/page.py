@@ -14,6 +14,22 @@ from cio_conformance.page import text, write_page
 _MANY: Final = 3
 """From so many cases on a cell is of a full colour."""
 
+_LEGEND: Final = "".join(
+    [
+        '<p class="legend soft">',
+        *(
+            f'<span><span class="{kind}">{shown}</span>{meaning}</span>'
+            for kind, shown, meaning in (
+                ("cell full", "1", "one or two cases"),
+                ("cell many", str(_MANY), "three cases or more"),
+                ("cell gap", "✗", "no case"),
+                ("cell idle", "·", "not applicable"),
+            )
+        ),
+        "</p>",
+    ]
+)
+
 
 def write_html(coverage: Coverage, path: Path) -> None:
     """Write the matrix as one HTML file that needs no other. Raises OSError."""
@@ -24,18 +40,20 @@ def write_html(coverage: Coverage, path: Path) -> None:
         f'<b class="{"bad" if uncovered else "good"}">{uncovered}</b> not covered, '
         f'<span class="soft">{idle} not applicable</span>; {len(coverage.rows)} rows. '
         "The left half of a cell is v1, the right half v2.</p>",
+        _LEGEND,
     ]
     for name, rows in tables(coverage):
         parts += [
             f"<h2>{text(name)}</h2>",
-            "<table><thead><tr><th></th>",
-            *(f"<th>{text(state)}</th>" for state in STATES),
+            f'<div class="scroll"><table aria-label="{text(name)}"><thead><tr><td></td>',
+            *(f'<th scope="col">{text(state)}</th>' for state in STATES),
             "</tr></thead><tbody>",
             *(line for row in rows for line in _lines(row)),
-            "</tbody></table>",
+            "</tbody></table></div>",
         ]
     parts.append(
-        '<div id="told"><p class="soft">Point at a cell to see its cases; click to keep them.</p>'
+        '<div id="told"><p class="soft">Point at a cell, or go there by the arrow keys, to see '
+        "its cases; click, or press Enter, to keep them.</p>"
         "</div>"
     )
     write_page(path, "Coverage of the mapping tables", "\n".join(parts), "matrix")
@@ -53,12 +71,12 @@ def _lines(row: RowCoverage) -> Iterator[str]:
     ]
     lead = ["<td></td>"] if several else []
     yield (
-        f'<tr><th title="{text(row.doc)}"><code>{text(row.name)}</code></th>'
+        f'<tr><th scope="row" title="{text(row.doc)}"><code>{text(row.name)}</code></th>'
         f"{''.join([*lead, *cells])}</tr>"
     )
     for column in inputs if several else ():
         yield (
-            f'<tr><th class="soft">&emsp;<code>{text(column.source)}</code></th>'
+            f'<tr><th scope="row" class="soft"><code>{text(column.source)}</code></th>'
             f"{_pair(row, column)}</tr>"
         )
 

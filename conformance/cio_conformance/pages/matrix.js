@@ -1,6 +1,8 @@
 "use strict";
 const told = document.getElementById("told");
 const first = told.innerHTML;
+const rows = [...document.querySelectorAll("tbody tr")].map(
+  (row) => [...row.querySelectorAll(".cell")]);
 let chosen = null;
 
 function tell(cell) {
@@ -15,15 +17,39 @@ function tell(cell) {
   const note = document.createElement("p");
   note.textContent = cell.dataset.note;
   told.replaceChildren(title, note, list);
+  told.scrollTop = 0;
 }
 
-for (const cell of document.querySelectorAll(".cell")) {
+function choose(cell) {
+  if (chosen) chosen.classList.remove("chosen");
+  chosen = cell;
+  if (chosen) { chosen.classList.add("chosen"); tell(chosen); }
+}
+
+// One stop for Tab; the arrows go from cell to cell, up and down to what is nearest on the screen.
+function next(cell, key) {
+  const y = rows.findIndex((row) => row.includes(cell));
+  const x = rows[y].indexOf(cell);
+  if (key === "ArrowLeft" || key === "ArrowRight") return rows[y][x + (key === "ArrowLeft" ? -1 : 1)];
+  const row = rows[y + (key === "ArrowUp" ? -1 : 1)];
+  const middle = (one) => one.getBoundingClientRect().left;
+  const far = (one) => Math.abs(middle(one) - middle(cell));
+  return row && row.reduce((best, one) => (far(one) < far(best) ? one : best));
+}
+
+for (const cell of rows.flat()) {
+  cell.tabIndex = cell === rows[0][0] ? 0 : -1;
   cell.addEventListener("mouseenter", () => { if (!chosen) tell(cell); });
   cell.addEventListener("mouseleave", () => { if (!chosen) told.innerHTML = first; });
   cell.addEventListener("focus", () => { if (!chosen) tell(cell); });
-  cell.addEventListener("click", () => {
-    if (chosen) chosen.classList.remove("chosen");
-    chosen = chosen === cell ? null : cell;
-    if (chosen) { chosen.classList.add("chosen"); tell(chosen); }
+  cell.addEventListener("click", () => choose(chosen === cell ? null : cell));
+  cell.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") choose(null);
+    const other = event.key.startsWith("Arrow") && next(cell, event.key);
+    if (!other) return;
+    event.preventDefault();
+    cell.tabIndex = -1;
+    other.tabIndex = 0;
+    other.focus();
   });
 }
