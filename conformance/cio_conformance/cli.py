@@ -22,6 +22,7 @@ from cio_conformance.known import read_known
 from cio_conformance.launch import ended_by_sigterm
 from cio_conformance.mutation.command import mutate
 from cio_conformance.options import address, regex, report_files
+from cio_conformance.origins import told as origins_told
 from cio_conformance.report import WRITERS, print_results
 from cio_conformance.result import Profile, Result, Setup, SidecarApi, summary
 from cio_conformance.run_options import (
@@ -281,6 +282,8 @@ def coverage(
     except TableError as error:
         _fail(error)
     enough = show(measured, _console(), strict=strict or not overlay)
+    if origins := origins_told(goldens):
+        click.echo(origins)
     _write(reports, lambda kind, path: MATRIX_WRITERS[kind](measured, path))
     if not enough:
         sys.exit(EXIT_FAILED)

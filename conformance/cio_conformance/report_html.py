@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cio_conformance.compare import lines_of, shorten
+from cio_conformance.fixtures import Case
+from cio_conformance.origins import THREAD
 from cio_conformance.page import text, write_page
 from cio_conformance.result import Result, summary
 
@@ -77,8 +79,20 @@ def _entry(result: Result, *, opened: bool) -> str:
     state = " open" if opened and result.outcome == "failed" else ""
     return (
         f'<details class="entry {result.outcome}" {attributes}{state}><summary>{head}</summary>'
-        f"<pre>{text(result.message)}</pre>{sides}</details>"
+        f"{_origin(result)}<pre>{text(result.message)}</pre>{sides}</details>"
     )
+
+
+def _origin(result: Result) -> str:
+    case = result.golden.case
+    origin = case.origin if isinstance(case, Case) else ""
+    if not origin:
+        return ""
+    if THREAD.fullmatch(origin):
+        # GitHub leads from here to the pull request where it is one.
+        page = f"https://github.com/{origin.replace('#', '/issues/')}"
+        return f'<p class="soft">comes from <a href="{text(page)}">{text(origin)}</a></p>'
+    return f'<p class="soft">comes from {text(origin)}</p>'
 
 
 def _side_by_side(expected: Any, received: Any) -> str:

@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 from cio_conformance.cli import main
-from cio_conformance.delivery.cases import CASES, DeliveryCase, DeliveryFamily, parse_cases
+from cio_conformance.delivery.cases import CASES, Act, DeliveryCase, DeliveryFamily, parse_cases
+from cio_conformance.delivery.cases import Expected as Ends
 from cio_conformance.fixtures import (
     FIXTURES,
     SETTINGS,
     Case,
+    Expected,
+    ExpectedRequest,
     Family,
     FixtureError,
+    Refusal,
     parse_fixtures,
 )
 from cio_conformance.mutation.equivalents import (
@@ -91,7 +95,12 @@ def test_every_shipped_file_fits_its_schema(name: str, path: Path) -> None:
         ("fixtures", (), Family),
         ("fixtures", ("$defs", "case"), Case),
         ("delivery", (), DeliveryFamily),
+        ("fixtures", ("$defs", "case", "properties", "expect"), Expected),
+        ("fixtures", ("$defs", "request"), ExpectedRequest),
+        ("fixtures", ("$defs", "refusal"), Refusal),
         ("delivery", ("$defs", "case"), DeliveryCase),
+        ("delivery", ("$defs", "case", "properties", "expect"), Ends),
+        ("delivery", ("$defs", "act"), Act),
         ("equivalent-mutants", ("items",), Equivalents),
         ("fake-cases", ("items",), FakeCase),
     ],
@@ -103,7 +112,7 @@ def test_a_schema_has_the_keys_of_its_reader(
     for key in at:
         schema = schema[key]
     assert [*schema["properties"]] == [*model.model_fields]
-    assert {*schema["required"]} == {
+    assert {*schema.get("required", ())} == {
         key for key, field in model.model_fields.items() if field.is_required()
     }
 
@@ -278,7 +287,7 @@ def act(**act: Any) -> dict[str, Any]:
     [
         DELIVERY,
         delivery(doc="d", operations={"e": 2}),
-        delivery(scenario=None, expect={"taken": {}, "refused": ["e"]}),
+        delivery(scenario=None, expect={"taken": {}, "refused": ["e"], "order": ["e"]}),
         step(cut="headers", when={"name": "First"}),
         step(rate={"per_second": 1, "retry_after": 1}),
         step(refuse=[{"index": 0}, {"person": "ann"}]),
