@@ -293,3 +293,13 @@ def test_strictly_ones_own_rows_need_a_case_for_every_state(fixtures: Path, over
     assert code == 1
     (gap,) = [line for line in lines if line.startswith("not covered:")]
     assert gap.startswith("not covered: page.name: present from title (v1 and v2), missing")
+
+
+def test_a_whole_number_of_more_than_64_bits_can_be_measured(tmp_path: Path) -> None:
+    (tmp_path / "f.yaml").write_text(
+        f"family: f\ncases: [{{name: n, {TAKEN},\n"
+        f"event: {{type: track, userId: u, event: E, properties: {{n: {10**30}}}}}}}]\n"
+    )
+    result = CliRunner().invoke(main, ["coverage", "--fixtures", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "states covered" in result.output
