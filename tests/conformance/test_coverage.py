@@ -303,3 +303,12 @@ def test_a_whole_number_of_more_than_64_bits_can_be_measured(tmp_path: Path) -> 
     result = CliRunner().invoke(main, ["coverage", "--fixtures", str(tmp_path)])
     assert result.exit_code == 1
     assert "states covered" in result.output
+
+
+def test_80_columns_cut_no_head_of_the_matrix() -> None:
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["coverage"])
+    matrix = result.output.partition("cases by v1/v2")[0]
+    assert "over-" in matrix
+    assert "ridden" in matrix
+    assert "…" not in matrix
+    assert max(map(len, matrix.splitlines())) <= 80

@@ -18,6 +18,9 @@ STATES: Final = tuple(State)
 NOT_APPLICABLE: Final = "·"
 _STYLES: Final = {"full": "green", "gap": "bold red", "idle": "dim"}
 
+_BROKEN: Final = {State.UNUSABLE: "unus-\nable", State.OVERRIDDEN: "over-\nridden"}
+"""Heads that 80 columns have no room for in one line."""
+
 
 def tables(coverage: Coverage) -> Iterator[tuple[str, list[RowCoverage]]]:
     """The rows by the table that states them."""
@@ -51,7 +54,8 @@ def mark(row: RowCoverage, columns: Sequence[Column]) -> tuple[str, str]:
 
 def print_matrix(coverage: Coverage, console: Console) -> None:
     """Print the matrix, a line for each row."""
-    shown = Table(Heading("row", no_wrap=True), *STATES, padding=(0, 1, 0, 0), box=None)
+    heads = [Heading(_BROKEN.get(state, state), vertical="bottom") for state in STATES]
+    shown = Table(Heading("row", no_wrap=True), *heads, padding=(0, 1, 0, 0), box=None)
     for name, rows in tables(coverage):
         shown.add_row(Text(name, "bold"))
         for row in rows:
