@@ -68,7 +68,9 @@ cases:
       b1: {type: track, userId: bob, event: First}
     play:
       - fake: [{status: 503, when: {person: ann}}]
-      - send: [a1, b1]
+      - send: [a1]
+      - asked: 1
+      - send: [b1]
       - settled: [b1]
       - fake: []
     expect: {taken: {ann: [a1], bob: [b1]}, order: [b1, a1]}
