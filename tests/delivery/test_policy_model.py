@@ -25,12 +25,14 @@ from hypothesis.stateful import (
 
 from tests.delivery.leases import BATCH_BYTES, body_bytes, leased
 
-PEOPLE = ("p:1", "p:2", "p:3", "a:1", "a:2")
-LANE_EVENTS = 4
+PEOPLE = ("p:1", "p:2", "p:3", "p:4", "a:1", "a:2")
+LANE_EVENTS = 3
 
 waits = st.sampled_from([None, None, 0.0, 3.0, 100.0, 1e9])
 people = st.sampled_from(PEOPLE)
-names = st.one_of(st.tuples(people), st.lists(people, min_size=2, max_size=2, unique=True))
+names = st.one_of(
+    st.tuples(people), st.tuples(people), st.lists(people, min_size=2, max_size=2, unique=True)
+)
 
 
 @dataclass
@@ -134,8 +136,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         kinds=st.lists(
             st.tuples(
                 names,
-                st.sampled_from([False] * 4 + [True]),
-                st.integers(2, 150) | st.just(BATCH_BYTES + 50),
+                st.sampled_from([False] * 5 + [True]),
+                st.sampled_from([10, 10, 10, 200, BATCH_BYTES + 50]),
                 st.sampled_from(["good"] * 6 + ["bad", "poison"]),
             ),
             min_size=1,
@@ -205,6 +207,18 @@ class DeliveryMachine(RuleBasedStateMachine):
             next_time = self.policy.next_time(self.now)
             assert next_time is not None, "events wait that nothing will send"
             assert self.now < next_time < float("inf")
+
+    @rule(by_batch=st.booleans(), most=st.integers(2, 8))
+    def some_are_sent_and_answered(self, by_batch: bool, most: int) -> None:
+        for _ in range(most):
+            if (item := self.take()) is None:
+                break
+            self.end(item, self.judged(item, by_batch=by_batch), settles=True)
+
+    @rule()
+    def all_that_may_is_sent(self) -> None:
+        while self.take() is not None:
+            pass
 
     @precondition(lambda self: self.out)
     @rule(data=st.data(), settles=st.booleans())
@@ -298,7 +312,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         next_time = self.policy.next_time(self.now)
         if next_time is not None:
             self.now = max(self.now, next_time)
-        self.take()
+        self.some_are_sent_and_answered(by_batch=True, most=1)
 
     @precondition(lambda self: self.asked is None)
     @rule()

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import pairwise
+from itertools import takewhile
 from operator import attrgetter
 from typing import Final
 
@@ -46,7 +46,7 @@ class Lane:
     def __init__(self, name: str) -> None:
         self.names = [name]
         """All that it is called: one name, or those of identities that an event joined."""
-        self.events: deque[Leased] = deque()
+        self.events: list[Leased] = []
         self.parked: array[int] | None = None
         """Places in the queue of events behind ``events`` that are not held in memory."""
         self.state = State.READY
@@ -202,13 +202,12 @@ class Lanes:
         for lane in dict.fromkeys(self._lanes.values()):
             if lane.flights:
                 continue
-            count = len(gone)
-            while lane.events and lane.events[0].accepted_at < before:
-                event = lane.events.popleft()
-                self.size -= 1
-                self.bytes -= event.size
-                gone.append(event)
-            if len(gone) > count and not lane.events:
+            old = list(takewhile(lambda event: event.accepted_at < before, lane.events))
+            del lane.events[: len(old)]
+            self.size -= len(old)
+            self.bytes -= sum(event.size for event in old)
+            gone += old
+            if old and not lane.events:
                 self._land(lane, backs_off=False)
         return gone
 
@@ -291,7 +290,7 @@ class Lanes:
         backs_off = State.BACKING_OFF in (lane.state, other.state)
         other.state = State.GONE
         other.into = lane
-        other.events = deque()
+        other.events = []
         other.parked = None
         for name in other.names:
             self._lanes[name] = lane
@@ -315,7 +314,7 @@ class Lanes:
         """Take the first event of a lane, which is in flight from now on."""
         lane.state = State.IN_FLIGHT
         lane.flights += 1
-        return lane.events.popleft()
+        return lane.events.pop(0)
 
     def _land(self, lane: Lane, *, backs_off: bool) -> None:
         """Give a lane the state that it has earned."""
@@ -369,16 +368,20 @@ class Lanes:
             mine = lane.events
             taken = 0
             full = False
-            while mine and not mine[0].alone:
-                size = mine[0].size
+            for event in mine:
+                if event.alone:
+                    break
                 # The first goes whatever its size: nothing smaller can be made of it.
-                full = bool(events) and (size > room or (cap is not None and len(events) >= cap))
+                full = bool(events) and (
+                    event.size > room or (cap is not None and len(events) >= cap)
+                )
                 if full:
                     break
-                room -= size
-                events.append(mine.popleft())
+                room -= event.size
+                events.append(event)
                 taken += 1
             if taken:
+                del mine[:taken]
                 waiting.popleft()
                 lane.state = State.IN_FLIGHT
                 lane.flights += 1
@@ -412,12 +415,10 @@ def _merged(places: "array[int] | None", others: "array[int] | None") -> "array[
 
 
 def _put_back(lane: Lane, events: list[Leased]) -> None:
-    lane.events.extendleft(reversed(events))
+    lane.events[:0] = events
     _sort(lane)
 
 
 def _sort(lane: Lane) -> None:
     """Restore the order of the queue, which joining or feeding a lane may have broken."""
-    events = lane.events
-    if any(one.seq > other.seq for one, other in pairwise(events)):
-        lane.events = deque(sorted(events, key=_seq))
+    lane.events.sort(key=_seq)
