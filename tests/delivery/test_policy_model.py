@@ -27,8 +27,17 @@ from tests.delivery.leases import BATCH_BYTES, body_bytes, leased
 
 PEOPLE = ("p:1", "p:2", "p:3", "p:4", "a:1", "a:2")
 LANE_EVENTS = 3
+OUTCOMES = (
+    (Outcome.RETRY, 0),
+    (Outcome.RETRY, 200),
+    (Outcome.RETRY, 429),
+    (Outcome.RETRY, 503),
+    (Outcome.PAUSE, 401),
+    (Outcome.REFUSED, 400),
+)
+"""What a server in trouble says, whatever it is sent; 0 is no answer, 200 a web page."""
 
-waits = st.sampled_from([None, None, 0.0, 3.0, 100.0, 1e9])
+waits = st.sampled_from([None, None, None, None, 0.0, 3.0, 1e9])
 people = st.sampled_from(PEOPLE)
 names = st.one_of(
     st.tuples(people), st.tuples(people), st.lists(people, min_size=2, max_size=2, unique=True)
@@ -141,7 +150,7 @@ class DeliveryMachine(RuleBasedStateMachine):
                 st.sampled_from(["good"] * 6 + ["bad", "poison"]),
             ),
             min_size=1,
-            max_size=8,
+            max_size=16,
         )
     )
     def events_come(self, kinds: list[tuple[tuple[str, ...], bool, int, str]]) -> None:
@@ -171,7 +180,6 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.see_that_something_will_go_on()
             return None
         assert self.now >= self.hold_until, "the server asked to wait"
-        assert not self.policy.suspended
         assert len(self.out) < slots
         assert self.policy.paused_because is None or not self.out
         self.out.append(item)
@@ -203,7 +211,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def see_that_something_will_go_on(self) -> None:
         idle = not self.out and not self.unsettled and self.asked is None
-        if idle and not self.policy.suspended and self.model.stored and not self.lanes.parked:
+        if idle and self.model.stored and not self.lanes.parked:
             next_time = self.policy.next_time(self.now)
             assert next_time is not None, "events wait that nothing will send"
             assert self.now < next_time < float("inf")
@@ -215,10 +223,15 @@ class DeliveryMachine(RuleBasedStateMachine):
                 break
             self.end(item, self.judged(item, by_batch=by_batch), settles=True)
 
-    @rule()
-    def all_that_may_is_sent(self) -> None:
+    @rule(outcome=st.sampled_from([None, *OUTCOMES]))
+    def all_that_may_is_sent_and_answered(self, outcome: tuple[Outcome, int] | None) -> None:
         while self.take() is not None:
             pass
+        for item in list(self.out):
+            if outcome is None:
+                self.end(item, self.judged(item, by_batch=True), settles=True)
+            else:
+                self.fail(item, outcome, None, settles=True)
 
     @precondition(lambda self: self.out)
     @rule(data=st.data(), settles=st.booleans())
@@ -243,16 +256,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.out)
     @rule(
         data=st.data(),
-        outcome=st.sampled_from(
-            [
-                (Outcome.RETRY, 0),
-                (Outcome.RETRY, 200),
-                (Outcome.RETRY, 429),
-                (Outcome.RETRY, 503),
-                (Outcome.PAUSE, 401),
-                (Outcome.REFUSED, 400),
-            ]
-        ),
+        outcome=st.sampled_from(OUTCOMES),
         wait_seconds=waits,
         settles=st.booleans(),
     )
@@ -263,7 +267,16 @@ class DeliveryMachine(RuleBasedStateMachine):
         wait_seconds: float | None,
         settles: bool,
     ) -> None:
-        item = data.draw(st.sampled_from(self.out))
+        self.fail(data.draw(st.sampled_from(self.out)), outcome, wait_seconds, settles=settles)
+
+    def fail(
+        self,
+        item: Shipment | Probe,
+        outcome: tuple[Outcome, int],
+        wait_seconds: float | None,
+        *,
+        settles: bool,
+    ) -> None:
         kind, status = outcome
         if kind is Outcome.REFUSED:
             wait_seconds = None
@@ -355,9 +368,12 @@ class DeliveryMachine(RuleBasedStateMachine):
             assert self.model.stored[event.seq].accepted_at < before
             self.model.end(event.seq)
 
-    @rule(suspended=st.booleans())
-    def an_operator_decides(self, suspended: bool) -> None:
-        self.policy.suspended = suspended
+    @rule()
+    def an_operator_suspends_and_resumes(self) -> None:
+        self.policy.suspended = True
+        assert self.policy.next(self.now) is None
+        assert self.policy.next_time(self.now) is None
+        self.policy.suspended = False
 
     @rule(wait_seconds=waits)
     def credentials_are_refused(self, wait_seconds: float | None) -> None:
@@ -406,7 +422,6 @@ class DeliveryMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "model"):
             return
-        self.policy.suspended = False
         for settlement in list(self.unsettled):
             self.settle(settlement)
         self.go_on(until=lambda: self.model.held_up() >= set(self.model.stored), poison=True)
@@ -448,8 +463,8 @@ def test_any_order_of_events_keeps_order_and_loses_nothing(machine: type[Deliver
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=100,
-            stateful_step_count=40,
+            max_examples=150,
+            stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
