@@ -368,6 +368,16 @@ class TestParkedEvents:
             order += drained(lanes)
         assert order == list(range(11))
 
+    def test_of_a_joined_lane_go_before_what_another_holds(self) -> None:
+        first = [leased(n, "a") for n in range(3)]
+        lanes = lanes_of(*first, leased(3, "b"), leased(4, "a", "b"), lane_events=1)
+        assert (lanes.size, lanes.parked) == (1, 4)
+        order = drained(lanes)
+        while lanes.parked:
+            feed(lanes)
+            order += drained(lanes)
+        assert order == [0, 1, 2, 3, 4]
+
     def test_are_not_read_while_the_lane_backs_off(self) -> None:
         lanes = lanes_of(*(leased(n, "a") for n in range(6)), lane_events=4)
         lanes.returned(taken(lanes, most=2))
