@@ -163,6 +163,31 @@ class TestTheAgeLimit:
         assert found == [("a", 0, why), ("b", 0, why)]
         assert "2 event(s) kept as dead letters" in caplog.text
 
+    async def test_ends_what_fails_alone_and_what_was_left_by_an_earlier_process(
+        self, path: Path, url: str, fake: Script
+    ) -> None:
+        wall_clock = Clock(NOW)
+        fake.script = fails(b"poison")  # type: ignore[assignment]
+        backlog = [event("ann", "bad", poison=True), event("ann", "later"), event("bob", "b")]
+        async with delivering(
+            path, url, wall_clock=wall_clock, random=0.02, max_age_seconds=60, before=backlog
+        ) as delivery:
+            await until(lambda: fake.event_ids == ["b"] and delivery.counters.retried > 3)
+            wall_clock.now += 61
+            await delivery.drained()
+            assert delivery.counters.expired == 2
+        assert fake.event_ids == ["b"]
+        found = rows(path, "SELECT message_id FROM dead_letters ORDER BY seq")
+        assert found == [("bad",), ("later",)]
+        wall_clock = Clock(NOW + 61)
+        fake.script = lambda _: None
+        async with delivering(
+            path, url, wall_clock=wall_clock, max_age_seconds=60, before=[event("cem", "old")]
+        ) as delivery:
+            await delivery.drained()
+            assert delivery.counters.expired == 1
+        assert fake.event_ids == ["b"]
+
     async def test_is_none_by_default(
         self, path: Path, url: str, fake: Script, clock: Clock
     ) -> None:

@@ -168,7 +168,7 @@ class Dispatcher:
             lane, places = hungry
 
             async def feed() -> None:
-                lanes.feed(lane, places, await self._queue.fetch(places))
+                lanes.feed(lane, places, await self._young(await self._queue.fetch(places)))
 
             self._filling = self._start(self._read_queue(feed))
         elif (
@@ -182,7 +182,7 @@ class Dispatcher:
                 self._more = False
                 events = await self._queue.lease(room)
                 self._more = self._more or len(events) == room
-                lanes.add(events)
+                lanes.add(await self._young(events))
 
             self._filling = self._start(self._read_queue(lease))
 
@@ -192,9 +192,12 @@ class Dispatcher:
                 await read()
             except QueueError as error:
                 log.error("the queue can't be read, tried again: %s", error)
-                await asyncio.sleep(_QUEUE_AGAIN_SECONDS)
+            except Exception as error:
+                # A mistake of ours must not hold a person's events back until a restart.
+                self._say_unforeseen(error)
             else:
                 return
+            await asyncio.sleep(_QUEUE_AGAIN_SECONDS)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
@@ -255,24 +258,35 @@ class Dispatcher:
         self._say()
 
     def _expire(self) -> None:
-        """Make dead letters of what is over the age limit."""
+        """Make dead letters of what is over the age limit, of what is held in memory."""
         now = self._clock()
         if now - self._expired_at < _EXPIRE_EVERY_SECONDS:
             return
         self._expired_at = now
-        events = self.policy.lanes.expired(int(self._wall_clock()) - self._max_age_seconds)
-        if not events:
-            return
+        if events := self.policy.lanes.expired(self._oldest()):
+            self._shipping.add(self._start(self._bury(events)))
+
+    async def _young(self, events: "list[Leased]") -> "list[Leased]":
+        """Of what was read from the queue, that within the age limit; the rest is buried."""
+        if not self._max_age_seconds:
+            return events
+        oldest = self._oldest()
+        if old := [event for event in events if event.accepted_at < oldest]:
+            await self._bury(old)
+        return [event for event in events if event.accepted_at >= oldest]
+
+    def _oldest(self) -> int:
+        """When what is just within the age limit was accepted, in Unix seconds."""
+        return int(self._wall_clock()) - self._max_age_seconds
+
+    async def _bury(self, events: "list[Leased]") -> None:
+        """Make dead letters of events that are over the age limit."""
         self.counters.expired += len(events)
         why = f"not delivered within {self._max_age_seconds} s (CIO_MAX_AGE_SECONDS)"
         if self.policy.trouble:
             why = f"{why}; the last trouble: {self.policy.trouble}"
         log.warning("%d event(s) kept as dead letters: %s", len(events), why)
-        refused = [(event, Result(Outcome.REFUSED, why)) for event in events]
-        self._shipping.add(self._start(self._bury(refused)))
-
-    async def _bury(self, refused: "list[tuple[Leased, Result]]") -> None:
-        await self._settle([], refused)
+        await self._settle([], [(event, Result(Outcome.REFUSED, why)) for event in events])
 
     async def _settle(
         self, delivered: "list[Leased]", refused: "list[tuple[Leased, Result]]"
@@ -340,7 +354,7 @@ class Dispatcher:
 
     def _say_unforeseen(self, error: BaseException) -> None:
         # Its words may hold a person's data.
-        log.error("a shipment failed in an unforeseen way: %s", type(error).__name__)
+        log.error("delivery failed in an unforeseen way: %s", type(error).__name__)
 
 
 def _burial(event: Leased, result: Result) -> Burial:
