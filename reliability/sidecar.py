@@ -37,6 +37,7 @@ class Sidecar:
             "CIO_HTTP_LISTEN": self._http,
             "CIO_DATA_DIR": str(self.data),
             "CIO_EVENT_ID": "ulid",
+            "CIO_QUEUE_MIN_FREE_BYTES": "0",
             "CIO_LOG_LEVEL": "warning",
             **settings,
         }

@@ -72,6 +72,7 @@ def make_settings(tmp_path: Path, fake_url: str) -> Callable[..., Settings]:
             "listen": f"unix:{tmp_path}/grpc.sock",
             "http_listen": "off",
             "data_dir": tmp_path / "data",
+            "queue_min_free_bytes": 0,
             "shutdown_grace_seconds": 5,
         }
         return Settings(**{**given, **changes})

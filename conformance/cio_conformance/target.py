@@ -80,6 +80,8 @@ def started(
             "CIO_LISTEN": address,
             "CIO_HTTP_LISTEN": "off",
             "CIO_DATA_DIR": str(folder / "data"),
+            # What it stores is small, and gone at the end.
+            "CIO_QUEUE_MIN_FREE_BYTES": "0",
             "CIO_API": setup.api,
             "CIO_PROFILE": setup.profile,
             **{variable(name): value for name, value in setup.settings},

@@ -47,6 +47,7 @@ class Sidecar:
             "CIO_LISTEN": self.target,
             "CIO_HTTP_LISTEN": self.http,
             "CIO_DATA_DIR": str(self.folder / "data"),
+            "CIO_QUEUE_MIN_FREE_BYTES": "0",
             **self.settings,
         }
         with self.log.open("ab") as log:

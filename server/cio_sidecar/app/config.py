@@ -148,8 +148,28 @@ class Settings(BaseSettings):
         ge=1024 * 1024,
         description="Bytes of waiting events at which new ones are turned away.",
     )
+    queue_max_events: int = Field(
+        10_000_000, ge=1, description="Waiting events at which new ones are turned away."
+    )
+    queue_min_free_bytes: int = Field(
+        256 * 1024**2,
+        ge=0,
+        description="Free bytes of the disk below which new events are turned away, or a tenth of "
+        "the disk where that is less; 0: however few there are.",
+    )
     dedup_window_seconds: int = Field(
         600, ge=0, description="How long a message_id is remembered, in seconds."
+    )
+    dedup_max_events: int = Field(
+        1_000_000,
+        ge=0,
+        description="How many message_ids are remembered; the oldest are forgotten first.",
+    )
+    dead_letter_max_bytes: int = Field(
+        1024**3, ge=0, description="Bytes of dead letters beyond which the oldest are removed."
+    )
+    dead_letter_max_age_days: int = Field(
+        90, ge=0, description="How long a dead letter is kept, in days; 0: for ever."
     )
     shutdown_grace_seconds: float = Field(
         20, ge=0, description="How long calls and requests in flight may take at shutdown."
@@ -200,7 +220,13 @@ class Settings(BaseSettings):
     def queue_limits(self) -> Limits:
         """The bounds of the queue."""
         return Limits(
-            max_bytes=self.queue_max_bytes, dedup_window_seconds=self.dedup_window_seconds
+            max_bytes=self.queue_max_bytes,
+            max_events=self.queue_max_events,
+            min_free_bytes=self.queue_min_free_bytes,
+            dedup_window_seconds=self.dedup_window_seconds,
+            dedup_max_events=self.dedup_max_events,
+            dead_letter_max_bytes=self.dead_letter_max_bytes,
+            dead_letter_max_age_seconds=self.dead_letter_max_age_days * 86_400,
         )
 
     @property

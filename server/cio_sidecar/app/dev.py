@@ -88,6 +88,9 @@ async def run(settings: Settings, *, once: bool, stopped: asyncio.Event) -> bool
             "tls_key_file": None,
             "tls_client_ca_file": None,
         }
+        if "queue_min_free_bytes" not in settings.model_fields_set:
+            # It stores next to nothing, and should run on a disk that is nearly full, too.
+            changes["queue_min_free_bytes"] = 0
         if once:
             changes |= {"listen": f"unix:{folder}/grpc.sock", "http_listen": "off"}
         sidecar = await stack.enter_async_context(Sidecar(settings.model_copy(update=changes)))

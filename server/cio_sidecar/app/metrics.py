@@ -80,6 +80,19 @@ class Metrics(Collector):
         yield answers
         if self._stats:
             yield from self._of_queue(self._stats)
+        removed = CounterMetricFamily(
+            "cio_dead_letters_removed",
+            "Dead letters that were removed because they were over a bound, by the bound.",
+            labels=["reason"],
+        )
+        for reason, count in self._queue.dead_letters_removed.items():
+            removed.add_metric([reason], count)
+        yield removed
+        yield GaugeMetricFamily(
+            "cio_queue_accepting",
+            "0 while events can't be stored: the disk fails, or the queue file is damaged.",
+            self._queue.not_accepting_because is None,
+        )
         reloads = CounterMetricFamily(
             "cio_tables_reloads",
             "Reloads of the tables, by what became of them.",
@@ -142,6 +155,14 @@ class Metrics(Collector):
             ("cio_queue_bytes", "Bytes of those events.", stats.waiting_bytes),
             ("cio_queue_oldest_seconds", "Age of the oldest of them.", age),
             ("cio_queue_file_bytes", "Bytes of the queue file in use.", stats.file_bytes),
+            ("cio_queue_wal_bytes", "Bytes of the WAL beside it.", stats.wal_bytes),
             ("cio_dead_letters", "Dead letters in the queue file.", stats.dead_letters),
+            ("cio_dead_letter_bytes", "Bytes of those.", stats.dead_letter_bytes),
         ):
             yield GaugeMetricFamily(name, what, value)
+        if stats.disk_free_bytes is not None:
+            yield GaugeMetricFamily(
+                "cio_queue_disk_free_bytes",
+                "Free bytes of the disk that the queue file is on.",
+                stats.disk_free_bytes,
+            )

@@ -133,6 +133,11 @@ class Sidecar:
             DeliveryService(self.queue, self.dispatcher, lambda: intake.renderer),
         )
         self._stack.push_async_callback(server.stop, settings.shutdown_grace_seconds)
+        self.queue.on_condition = lambda: server.set_accepting(
+            self.queue.not_accepting_because is None
+        )
+        await self.queue.try_out()
+        self.queue.on_condition()
         credentials = self._credentials()
         self.address = await self._listening(
             "CIO_LISTEN", lambda listen: server.start(listen, credentials)
@@ -228,7 +233,9 @@ class Sidecar:
             )
 
     def _not_ready_because(self) -> str | None:
-        return "shutting down" if self._stopping else self.dispatcher.paused_because
+        if self._stopping:
+            return "shutting down"
+        return self.queue.not_accepting_because or self.dispatcher.paused_because
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

@@ -180,8 +180,8 @@ class Dispatcher:
 
             async def lease() -> None:
                 self._more = False
-                events = await self._queue.lease(room)
-                self._more = self._more or len(events) == room
+                events = await self._queue.lease(room, WINDOW_BYTES - lanes.bytes)
+                self._more = self._more or self._queue.has_unleased
                 lanes.add(await self._young(events))
 
             self._filling = self._start(self._read_queue(lease))

@@ -23,8 +23,8 @@ class Health(health_pb2_grpc.HealthServicer):
         self._stopped = False
 
     def set(self, name: str, *, serving: bool) -> None:
-        """Say how a service is from now on."""
-        self._serving[name] = serving
+        """Say how a service is from now on, unless all are stopped."""
+        self._serving[name] = serving and not self._stopped
         self._tell()
 
     def stop(self) -> None:

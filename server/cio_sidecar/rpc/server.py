@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from cio_sidecar.rpc.delivery_service import DeliveryService
 from cio_sidecar.rpc.health import Health
+from cio_sidecar.rpc.ingest import SERVICE as INGEST
 from cio_sidecar.rpc.ingest import IngestService
 from cio_sidecar.rpc.mapping_service import MappingService
 
@@ -37,6 +38,7 @@ class Server:
         self._ingest = ingest
         self._delivery = delivery
         self._health = Health()
+        self._accepting = True
         self._server = grpc.aio.server(options=_OPTIONS)
         services = (ingest, mapping, delivery)
         self._server.add_generic_rpc_handlers(tuple(each.handler() for each in services))
@@ -67,8 +69,10 @@ class Server:
         if not port:
             raise OSError(f"can't listen on {listen}: the address is in use or not of this machine")
         await self._server.start()
-        for name in ("", *self._names):
-            self._health.set(name, serving=True)
+        for name in self._names:
+            if name != INGEST:
+                self._health.set(name, serving=True)
+        self.set_accepting(self._accepting)
         if listen.startswith("unix:"):
             return listen
         return f"{listen.rpartition(':')[0]}:{port}"
@@ -77,6 +81,12 @@ class Server:
         if credentials is None:
             return self._server.add_insecure_port(listen)
         return self._server.add_secure_port(listen, credentials)
+
+    def set_accepting(self, accepting: bool) -> None:
+        """Whether events can be stored; else the whole, and IngestService, are NOT_SERVING."""
+        self._accepting = accepting
+        for name in ("", INGEST):
+            self._health.set(name, serving=accepting)
 
     async def stop(self, grace_seconds: float) -> None:
         """Report NOT_SERVING, take no new call, and let those at hand end within the grace.

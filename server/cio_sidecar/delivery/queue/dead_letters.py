@@ -164,6 +164,24 @@ def take(db: sqlite3.Connection, seqs: Iterable[int]) -> int:
     ).rowcount
 
 
+class Age(NamedTuple):
+    """How old a dead letter is, and how large, as the totals count it."""
+
+    seq: int
+    died_at: int
+    size: int
+
+
+def oldest(db: sqlite3.Connection, most: int) -> list[Age]:
+    """Up to ``most`` dead letters, those that died first first."""
+    rows = db.execute(
+        "SELECT seq, died_at, length(event) + length(operations) + length(request) "
+        "+ length(response) FROM dead_letters ORDER BY died_at, seq LIMIT ?",
+        (most,),
+    )
+    return [Age(*row) for row in rows]
+
+
 def present(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
     """Those of these that there still are."""
     rows = db.execute(

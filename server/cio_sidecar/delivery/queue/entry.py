@@ -1,7 +1,7 @@
 """What a queue holds: entries going in, leases coming out, burials ending in dead letters."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -97,6 +97,10 @@ class Stats:
     """Bytes of the dead letters: of event, operations, request and response."""
     file_bytes: int
     """Bytes of the file in use, dead letters and remembered ids included."""
+    wal_bytes: int = field(default=0, compare=False)
+    """Bytes of the file beside it that SQLite writes first; they don't tell what it holds."""
+    disk_free_bytes: int | None = field(default=None, compare=False)
+    """Bytes of the disk that are free; None where the system doesn't tell."""
 
 
 def pack(operations: Iterable[Operation]) -> bytes:

@@ -2,25 +2,35 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
-from cio_sidecar.delivery.queue import dead_letters, totals
+from cio_sidecar.delivery.queue import dead_letters, dedup, retention, salvage, totals
+from cio_sidecar.delivery.queue.condition import Condition
+from cio_sidecar.delivery.queue.disk import Disk
 from cio_sidecar.delivery.queue.entry import (
     Burial,
     Entry,
     Leased,
+    QueueDamaged,
     QueueFull,
     Stats,
     unpack,
 )
 from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.delivery.queue.schema import PAYLOAD_BYTES
+from cio_sidecar.delivery.queue.trouble import is_damage
 
 _LEASED: Final = "seq, lane, operations, message_id, accepted_at"
+_FORGET_AT_ONCE: Final = 200
+_BURY: Final = (
+    "INSERT INTO dead_letters SELECT seq, message_id, lane, accepted_at, event, operations, "
+    "?, ?, ?, ?, ?, ?, ?, ? FROM events WHERE seq = ?"
+)
 
 log = logging.getLogger(__name__)
 
@@ -29,41 +39,59 @@ class Events:
     """The events of a file. All methods are for jobs on the queue's thread, in transactions."""
 
     def __init__(
-        self, db: sqlite3.Connection, limits: Limits, *, clock: Callable[[], float]
+        self,
+        db: sqlite3.Connection,
+        limits: Limits,
+        *,
+        disk: Disk,
+        condition: Condition,
+        clock: Callable[[], float],
     ) -> None:
         """``clock`` gives Unix seconds."""
-        self._limits = limits
+        self.limits = limits
+        self._disk = disk
+        self._condition = condition
         self._clock = clock
         self.totals = totals.read(db)
+        self.removed = retention.Removed()
         self._written = replace(self.totals)
         self._cursor = 0
         """The last seq that was leased."""
         self._page_size: int = db.execute("PRAGMA page_size").fetchone()[0]
 
-    def snapshot(self) -> "tuple[totals.Totals, totals.Totals, int]":
-        """What is in memory, for a transaction that may fail."""
-        return replace(self.totals), self._written, self._cursor
+    @contextmanager
+    def transaction(self, db: sqlite3.Connection) -> Iterator[None]:
+        """A transaction; where it fails, what is in memory is as it was before."""
+        before = replace(self.totals), replace(self.removed), self._written, self._cursor
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield
+            self.write_totals(db)
+            db.execute("COMMIT")
+        except BaseException:
+            _roll_back(db)
+            self.totals, self.removed, self._written, self._cursor = before
+            raise
 
-    def restore(self, snapshot: "tuple[totals.Totals, totals.Totals, int]") -> None:
-        """Put back what was in memory when the transaction began."""
-        self.totals, self._written, self._cursor = snapshot
-
-    def write_totals(self, db: sqlite3.Connection) -> None:
+    def write_totals(self, db: sqlite3.Connection, *, always: bool = False) -> None:
         """Store the totals if they changed; at the end of a transaction."""
-        if self.totals != self._written:
+        if always or self.totals != self._written:
             totals.write(db, self.totals)
             self._written = replace(self.totals)
 
+    @property
+    def has_unleased(self) -> bool:
+        """Whether there may be events that were not leased yet."""
+        return self._cursor < self.totals.next_seq - 1
+
     def put(self, db: sqlite3.Connection, entries: Sequence[Entry]) -> list[bool]:
-        """Store events; says of each whether it is new. Raises QueueFull."""
+        """Store events; says of each whether it is new. Raises QueueFull or QueueDamaged."""
+        self._condition.require_undamaged()
         now = int(self._clock())
-        self.totals.remembered -= db.execute(
-            "DELETE FROM message_ids WHERE accepted_at < ?",
-            (now - self._limits.dedup_window_seconds,),
-        ).rowcount
         size = sum(len(entry.event) + len(entry.operations) for entry in entries)
         self._check_room(len(entries), size)
-        known, forgotten = self._remembered(db, entries, now)
+        asked = [entry.message_id for entry in entries if entry.remember]
+        known, replaced = dedup.find(db, asked, since=now - self.limits.dedup_window_seconds)
         results: list[bool] = []
         rows = []
         fresh = []
@@ -75,18 +103,32 @@ class Events:
                     size -= len(entry.event) + len(entry.operations)
                     continue
                 known.add(entry.message_id)
-                fresh.append((entry.message_id, now))
+                fresh.append(entry.message_id)
             results.append(True)
             rows.append(
                 (count.next_seq, entry.message_id, entry.lane, now, entry.event, entry.operations)
             )
             count.next_seq += 1
-        db.executemany("INSERT OR REPLACE INTO message_ids VALUES (?, ?)", fresh)
+        dedup.remember(db, fresh, now=now)
         db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
-        count.remembered += len(fresh) - forgotten
+        count.remembered += len(fresh) - replaced
         count.waiting += len(rows)
         count.waiting_bytes += size
+        # More than come in, so that few are left in the end; and not all at once.
+        self.forget(db, now, max(_FORGET_AT_ONCE, 2 * len(entries)))
         return results
+
+    def forget(self, db: sqlite3.Connection, now: int, most: int) -> bool:
+        """Forget up to ``most`` message ids that are over a bound; whether there may be more."""
+        count, limits = self.totals, self.limits
+        if not count.remembered:
+            return False
+        gone = dedup.forget(db, before=now - limits.dedup_window_seconds, most=most)
+        over = min(count.remembered - gone - limits.dedup_max_events, most - gone)
+        if over > 0:
+            gone += dedup.forget_oldest(db, over)
+        count.remembered -= gone
+        return gone == most
 
     def replay(self, db: sqlite3.Connection, entries: Mapping[int, Entry]) -> int:
         """Store what were dead letters, by their seq, and remove them there. Raises QueueFull."""
@@ -96,7 +138,7 @@ class Events:
         return dead_letters.take(db, seqs)
 
     def _check_room(self, events: int, size: int) -> None:
-        count, limits = self.totals, self._limits
+        count, limits = self.totals, self.limits
         if count.waiting + events > limits.max_events:
             raise QueueFull(
                 f"the queue is full: {count.waiting:,} events wait, the limit is "
@@ -109,67 +151,75 @@ class Events:
                 f"wait, the limit is {limits.max_bytes:,} bytes (CIO_QUEUE_MAX_BYTES); try again "
                 "when some have been delivered"
             )
+        if shortage := self._disk.shortage_with(size):
+            raise QueueFull(
+                f"the queue's disk is nearly full: {shortage.free_bytes:,} bytes are free, "
+                f"{shortage.kept_bytes:,} are to stay so (CIO_QUEUE_MIN_FREE_BYTES); free some "
+                "space, and try again"
+            )
 
-    def _remembered(
-        self, db: sqlite3.Connection, entries: Iterable[Entry], now: int
-    ) -> tuple[set[str], int]:
-        """The ids within the dedup window, and how many others have yet to be removed."""
-        asked = [entry.message_id for entry in entries if entry.remember]
-        if not asked:
-            return set(), 0
-        found = db.execute(
-            "SELECT message_id, accepted_at FROM message_ids WHERE message_id IN "
-            "(SELECT value FROM json_each(?))",
-            (orjson.dumps(asked).decode(),),
-        ).fetchall()
-        oldest = now - self._limits.dedup_window_seconds
-        known = {message_id for message_id, accepted_at in found if accepted_at >= oldest}
-        return known, len(found) - len(known)
-
-    def lease(self, db: sqlite3.Connection, limit: int) -> list[Leased]:
-        """The next events that were not leased yet; fewer than ``limit``: there are no more."""
+    def lease(
+        self, db: sqlite3.Connection, limit: int, most_bytes: int | None = None
+    ) -> list[Leased]:
+        """The next events that were not leased yet, as far as they can be read."""
         leased: list[Leased] = []
-        while room := limit - len(leased):
-            rows = db.execute(
-                f"SELECT {_LEASED} FROM events WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
-                (self._cursor, room),
-            ).fetchall()
-            if not rows:
-                break
-            self._cursor = rows[-1][0]
-            leased += _readable(rows)
+        size = 0
+        end = self.totals.next_seq - 1
+        rows = salvage.scan(db, "events", _LEASED, after=self._cursor, upto=end)
+        with closing(rows):
+            for row in rows:
+                if isinstance(row, salvage.Gap):
+                    self._lost(row)
+                    self._cursor = row.last
+                    continue
+                self._cursor = row[0]
+                if event := _readable(row):
+                    leased.append(event)
+                    size += len(row[2])
+                if len(leased) >= limit or (most_bytes is not None and size >= most_bytes):
+                    return leased
+        self._cursor = end
         return leased
+
+    def _lost(self, gap: salvage.Gap) -> None:
+        what = f"event {gap.first}"
+        if gap.last > gap.first:
+            what = f"events {gap.first} to {gap.last}, or some of them,"
+        self._condition.found(
+            QueueDamaged(
+                f"the queue file is damaged, {what} can't be read: stop the sidecar and save what "
+                "can be with cio-sidecar queue recover"
+            )
+        )
+        log.error("%s can't be read, and stay in the file", what)
 
     def fetch(self, db: sqlite3.Connection, seqs: Sequence[int]) -> list[Leased]:
         """Events by seq, in order; those that still exist and can be read."""
-        rows = db.execute(
+        query = (
             f"SELECT {_LEASED} FROM events "  # noqa: S608
-            "WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq",
-            (orjson.dumps([*seqs]).decode(),),
-        ).fetchall()
-        return _readable(rows)
+            "WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
+        )
+        try:
+            rows = db.execute(query, (orjson.dumps([*seqs]).decode(),)).fetchall()
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            rows = []
+            for seq in sorted(seqs):
+                for row in salvage.scan(db, "events", _LEASED, after=seq - 1, upto=seq):
+                    if isinstance(row, salvage.Gap):
+                        self._lost(row)
+                    else:
+                        rows.append(row)
+        return [event for row in rows if (event := _readable(row))]
 
     def settle(
         self, db: sqlite3.Connection, delivered: Sequence[int], buried: Sequence[Burial]
     ) -> None:
         """Remove what was delivered, and move what was refused to the dead letters."""
-        died_at = int(self._clock())
+        now = int(self._clock())
         for burial in buried:
-            db.execute(
-                "INSERT INTO dead_letters SELECT seq, message_id, lane, accepted_at, event, "
-                "operations, ?, ?, ?, ?, ?, ?, ?, ? FROM events WHERE seq = ?",
-                (
-                    died_at,
-                    burial.reason,
-                    burial.status,
-                    burial.attempts,
-                    burial.method,
-                    burial.path,
-                    burial.request,
-                    burial.response,
-                    burial.seq,
-                ),
-            )
+            db.execute(_BURY, _burial_values(burial, now))
         gone = [*delivered, *(burial.seq for burial in buried)]
         removed = db.execute(
             f"DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?)) "  # noqa: S608
@@ -178,19 +228,68 @@ class Events:
         ).fetchall()
         self.totals.waiting -= len(removed)
         self.totals.waiting_bytes -= sum(row[0] for row in removed)
+        if buried:
+            self.retain(db, now, 2 * len(buried))
+
+    def settle_what_can_be(
+        self, db: sqlite3.Connection, delivered: Sequence[int], buried: Sequence[Burial]
+    ) -> int:
+        """settle() in a damaged file: one by one; how many can't be changed, and stay."""
+        stuck = 0
+        jobs: list[tuple[Sequence[int], Sequence[Burial]]] = [([seq], ()) for seq in delivered]
+        jobs += [((), [burial]) for burial in buried]
+        for job in jobs:
+            before = replace(self.totals), replace(self.removed)
+            db.execute("SAVEPOINT one")
+            try:
+                self.settle(db, *job)
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+                db.execute("ROLLBACK TO one")
+                self.totals, self.removed = before
+                stuck += 1
+            db.execute("RELEASE one")
+        return stuck
+
+    def may_be_over(self, db: sqlite3.Connection) -> bool:
+        """Whether there is anything that a bound could forbid."""
+        return self.totals.remembered > 0 or totals.dead_letters(db)[0] > 0
+
+    def is_over(self, db: sqlite3.Connection, now: int) -> bool:
+        """Whether message ids or dead letters are over a bound."""
+        limits = self.limits
+        oldest_id = dedup.oldest(db)
+        if self.totals.remembered > limits.dedup_max_events or (
+            oldest_id is not None and oldest_id < now - limits.dedup_window_seconds
+        ):
+            return True
+        return retention.is_over(db, limits, now=now)
+
+    def retain(self, db: sqlite3.Connection, now: int, most: int) -> bool:
+        """Remove up to ``most`` dead letters over a bound; whether there may be more."""
+        return retention.enforce(db, self.limits, self.removed, now=now, most=most)
 
     def stats(self, db: sqlite3.Connection) -> Stats:
         """Count what the queue holds."""
-        oldest = db.execute("SELECT accepted_at FROM events ORDER BY seq LIMIT 1").fetchone()
         letters, letter_bytes = totals.dead_letters(db)
         return Stats(
             waiting=self.totals.waiting,
             waiting_bytes=self.totals.waiting_bytes,
-            oldest_accepted_at=oldest[0] if oldest else None,
+            oldest_accepted_at=self._oldest(db),
             dead_letters=letters,
             dead_letter_bytes=letter_bytes,
             file_bytes=self._used_bytes(db),
         )
+
+    def _oldest(self, db: sqlite3.Connection) -> int | None:
+        end = self.totals.next_seq - 1
+        with closing(salvage.scan(db, "events", "seq, accepted_at", after=0, upto=end)) as rows:
+            for row in rows:
+                if not isinstance(row, salvage.Gap):
+                    oldest: int = row[1]
+                    return oldest
+        return None
 
     def _used_bytes(self, db: sqlite3.Connection) -> int:
         pages: int = db.execute("PRAGMA page_count").fetchone()[0]
@@ -198,15 +297,34 @@ class Events:
         return (pages - free) * self._page_size
 
 
-def _readable(rows: Iterable[tuple[Any, ...]]) -> list[Leased]:
-    leased = []
-    for seq, lane, operations, message_id, accepted_at in rows:
-        try:
-            unpacked = unpack(lane, operations)
-        except (TypeError, ValueError) as error:
-            log.error("event %d can't be read, and stays in the file: %s", seq, error)
-        else:
-            leased.append(
-                Leased(seq, lane, unpacked, message_id=message_id, accepted_at=accepted_at)
-            )
-    return leased
+def _roll_back(db: sqlite3.Connection) -> None:
+    try:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    except sqlite3.Error:
+        # SQLite has rolled it back by itself: it does where the file fails.
+        pass
+
+
+def _burial_values(burial: Burial, died_at: int) -> tuple[int | str | bytes, ...]:
+    return (
+        died_at,
+        burial.reason,
+        burial.status,
+        burial.attempts,
+        burial.method,
+        burial.path,
+        burial.request,
+        burial.response,
+        burial.seq,
+    )
+
+
+def _readable(row: salvage.Row) -> Leased | None:
+    seq, lane, operations, message_id, accepted_at = row
+    try:
+        unpacked = unpack(lane, operations)
+    except (TypeError, ValueError) as error:
+        log.error("event %d can't be read, and stays in the file: %s", seq, error)
+        return None
+    return Leased(seq, lane, unpacked, message_id=message_id, accepted_at=accepted_at)

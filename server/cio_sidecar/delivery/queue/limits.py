@@ -12,7 +12,8 @@ class Limits:
     max_events: int = 10_000_000
     """Waiting events at which new ones are turned away."""
     min_free_bytes: int = 256 * 1024**2
-    """Free bytes of the disk below which new events are turned away; 0: however few there are."""
+    """Free bytes of the disk below which new events are turned away, or a tenth of the disk where
+    that is less; 0: however few there are."""
     dedup_window_seconds: int = 600
     """How long a message_id is remembered."""
     dedup_max_events: int = 1_000_000

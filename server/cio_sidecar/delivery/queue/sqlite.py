@@ -7,27 +7,35 @@ the next one.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from cio_sidecar.delivery.queue.condition import Condition
+from cio_sidecar.delivery.queue.disk import Disk
 from cio_sidecar.delivery.queue.entry import (
     Burial,
     Entry,
     Leased,
     Line,
+    QueueDamaged,
     QueueError,
     QueueFull,
     Stats,
 )
 from cio_sidecar.delivery.queue.events import Events
+from cio_sidecar.delivery.queue.housekeeping import Housekeeping, wal_bytes
 from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.delivery.queue.schema import open_file
 from cio_sidecar.delivery.queue.trouble import queue_error
 from cio_sidecar.delivery.queue.worker import Worker
 
 _Result = TypeVar("_Result")
+
+log = logging.getLogger(__name__)
 
 
 class SqliteQueue:
@@ -41,16 +49,30 @@ class SqliteQueue:
         self.path = path
         self.on_committed: Callable[[], None] = lambda: None
         """Called on the event loop when new events are on disk."""
+        self.on_condition: Callable[[], None] = lambda: None
+        """Called on the event loop when ``not_accepting_because`` has changed."""
+        disk = Disk(path.parent, min_free_bytes=limits.min_free_bytes)
+        condition = Condition(lambda: self._worker.tell(self._tell_condition))
+        self._disk = disk
+        self._condition = condition
         self._db = open_file(path)
         try:
-            self._events = Events(self._db, limits, clock=clock)
+            self._events = Events(self._db, limits, disk=disk, condition=condition, clock=clock)
+            self._housekeeping = Housekeeping(
+                self._db, path, self._events, disk=disk, condition=condition, clock=clock
+            )
         except sqlite3.Error as error:
             self._db.close()
             raise queue_error(error, path) from None
         except QueueError:
             self._db.close()
             raise
-        self._worker = Worker(self._db, path, self._events)
+        self._worker = Worker(
+            self._db, path, self._events, condition=condition, housekeeping=self._housekeeping
+        )
+
+    def _tell_condition(self) -> None:
+        self.on_condition()
 
     async def put(self, entries: Sequence[Entry], line: Line | None = None) -> list[bool]:
         """Store events; returns when they are on disk.
@@ -79,20 +101,38 @@ class SqliteQueue:
         self.on_committed()
         return results
 
-    async def lease(self, limit: int) -> list[Leased]:
+    async def lease(self, limit: int, most_bytes: int | None = None) -> list[Leased]:
         """Take out up to ``limit`` of the events that this process has not leased yet, in order.
 
-        Fewer means that there are no more. One that can't be read stays in the file and is logged.
+        No more are taken once their operations have ``most_bytes``: at least one is. Where there
+        are none left, ``has_unleased`` is False. One that can't be read stays in the file and is
+        logged.
         """
-        return await self.run(lambda db: self._events.lease(db, limit), writes=False)
+        return await self.run(lambda db: self._events.lease(db, limit, most_bytes), writes=False)
 
     async def fetch(self, seqs: Sequence[int]) -> list[Leased]:
         """Leased events once more, in order: those that still exist. Their attempts begin at 0."""
         return await self.run(lambda db: self._events.fetch(db, seqs), writes=False)
 
     async def settle(self, delivered: Sequence[int], buried: Sequence[Burial] = ()) -> None:
-        """Remove what was delivered, and move what was refused to the dead letters."""
-        await self.run(lambda db: self._events.settle(db, delivered, buried), writes=True)
+        """Remove what was delivered, and move what was refused to the dead letters.
+
+        In a damaged file some events may not be removable: they are logged, and sent again by the
+        next process. Raises QueueError; then none was settled.
+        """
+        events = self._events
+        try:
+            await self.run(lambda db: events.settle(db, delivered, buried), writes=True)
+        except QueueDamaged:
+            stuck = await self.run(
+                lambda db: events.settle_what_can_be(db, delivered, buried), writes=True
+            )
+            if stuck:
+                log.error(
+                    "%d settled event(s) can't be removed from the damaged queue file: the next "
+                    "process sends them again",
+                    stuck,
+                )
 
     async def replay(self, entries: Mapping[int, Entry]) -> int:
         """Put dead letters, by their seq, back at the end of the queue, as these entries.
@@ -108,7 +148,16 @@ class SqliteQueue:
 
     async def stats(self) -> Stats:
         """Count what the queue holds."""
-        return await self.run(self._events.stats, writes=False)
+        found = await self.run(self._events.stats, writes=False)
+        try:
+            free = self._disk.free_bytes()
+        except OSError:
+            free = None
+        return replace(found, wal_bytes=wal_bytes(self.path), disk_free_bytes=free)
+
+    async def try_out(self) -> None:
+        """Find out whether events can be stored: ``not_accepting_because`` says so then."""
+        await self.run(lambda _: self._housekeeping.try_out(), writes=False)
 
     async def run(self, job: Callable[[sqlite3.Connection], _Result], *, writes: bool) -> _Result:
         """Run a job on the queue's thread; returns what it returns.
@@ -126,6 +175,24 @@ class SqliteQueue:
     def waiting(self) -> int:
         """Events that are not settled, without asking the thread; may lag behind by a moment."""
         return self._events.totals.waiting
+
+    @property
+    def has_unleased(self) -> bool:
+        """Whether there may be events that no lease has given; may lag behind by a moment."""
+        return self._events.has_unleased
+
+    @property
+    def not_accepting_because(self) -> str | None:
+        """Why events can't be stored: the file is damaged, or the disk failed. None while they can;
+        a queue that is full is well.
+        """
+        return self._condition.because
+
+    @property
+    def dead_letters_removed(self) -> dict[str, int]:
+        """How many dead letters were removed since the start, by the bound (``age``, ``size``)."""
+        removed = self._events.removed
+        return {"age": removed.by_age, "size": removed.by_size}
 
     def close(self) -> None:
         """Finish the jobs at hand, then close the file."""

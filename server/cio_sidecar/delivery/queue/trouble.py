@@ -6,13 +6,16 @@ from typing import Final
 
 from cio_sidecar.delivery.queue.entry import QueueDamaged, QueueError
 
-_OF_DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_OF_DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_TOOBIG")
 _OF_THE_DISK: Final = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 
 
 def is_damage(error: BaseException) -> bool:
     """Whether a part of the file is damaged; other parts may be good."""
-    return _name(error).startswith(_OF_DAMAGE)
+    return _name(error).startswith(_OF_DAMAGE) or (
+        # Python's own error, for text that was overwritten.
+        isinstance(error, sqlite3.OperationalError) and "Could not decode" in str(error)
+    )
 
 
 def is_of_the_disk(error: BaseException) -> bool:

@@ -5,12 +5,15 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from cio_sidecar.delivery.queue.entry import QueueError
+from cio_sidecar.delivery.queue.condition import Condition
+from cio_sidecar.delivery.queue.entry import QueueDamaged, QueueError
 from cio_sidecar.delivery.queue.events import Events
-from cio_sidecar.delivery.queue.trouble import is_of_the_disk, queue_error
+from cio_sidecar.delivery.queue.housekeeping import Housekeeping
+from cio_sidecar.delivery.queue.trouble import is_of_the_disk, is_of_the_file, queue_error
 
 _Result = TypeVar("_Result")
 
@@ -24,11 +27,23 @@ class _Job(NamedTuple):
 class Worker:
     """Runs jobs on a thread of its own, in groups that share a transaction and an fsync."""
 
-    def __init__(self, db: sqlite3.Connection, path: Path, events: Events) -> None:
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        path: Path,
+        events: Events,
+        *,
+        condition: Condition,
+        housekeeping: Housekeeping,
+    ) -> None:
+        """``housekeeping`` is done where no job waits, and a little of it where some do."""
         self._db = db
         self._path = path
         self._events = events
+        self._condition = condition
+        self._housekeeping = housekeeping
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
         self._thread.start()
@@ -37,9 +52,15 @@ class Worker:
         """Run a job; returns what it returns, for one that writes when it is on disk."""
         if self._closed:
             raise QueueError("the queue is closed: the sidecar is shutting down")
-        future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[_Result] = self._loop.create_future()
         self.jobs.put(_Job(work, future, writes))
         return await future
+
+    def tell(self, callback: Callable[[], None]) -> None:
+        """Call something on the event loop; where no job ever came from one, nobody listens."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback)
 
     def close(self) -> None:
         """Finish the jobs at hand, then close the connection."""
@@ -51,47 +72,45 @@ class Worker:
 
     def _work(self) -> None:
         while True:
-            jobs = [self.jobs.get()]
-            while not self.jobs.empty():
-                jobs.append(self.jobs.get())
+            jobs = self._gather()
             group = [job for job in jobs if job is not None]
             if group:
                 _answer(self._transact(group))
             if len(group) < len(jobs):
+                self._housekeeping.end()
                 return
+            self._housekeeping.work(idle=self.jobs.empty())
+
+    def _gather(self) -> list[_Job | None]:
+        """All jobs that there are; where there is none, what comes until it is time for chores."""
+        try:
+            jobs = [self.jobs.get(timeout=self._housekeeping.wait_seconds())]
+        except queue.Empty:
+            return []
+        while not self.jobs.empty():
+            jobs.append(self.jobs.get())
+        return jobs
 
     def _transact(self, group: list[_Job]) -> "list[tuple[asyncio.Future[Any], Any]]":
         """Run jobs in one transaction; each gets its result, or an exception."""
         writes = any(job.writes for job in group)
-        before = self._events.snapshot()
         results: list[tuple[asyncio.Future[Any], Any]] = []
         try:
-            if writes:
-                self._db.execute("BEGIN IMMEDIATE")
-            for job in group:
-                try:
-                    results.append((job.future, job.work(self._db)))
-                except QueueError as error:
-                    results.append((job.future, error))
-            if writes:
-                self._events.write_totals(self._db)
-                self._db.execute("COMMIT")
+            with self._events.transaction(self._db) if writes else nullcontext():
+                for job in group:
+                    try:
+                        results.append((job.future, job.work(self._db)))
+                    except QueueError as error:
+                        results.append((job.future, error))
         except Exception as error:  # The thread must live, and every caller be told.
-            self._roll_back()
-            self._events.restore(before)
             if len(group) > 1 and not is_of_the_disk(error):
                 # One job's trouble must not fail the others: give each its own transaction.
                 return [result for job in group for result in self._transact([job])]
-            return [(job.future, queue_error(error, self._path)) for job in group]
+            told = queue_error(error, self._path)
+            if is_of_the_file(error) and (writes or isinstance(told, QueueDamaged)):
+                self._condition.found(told)
+            return [(job.future, told) for job in group]
         return results
-
-    def _roll_back(self) -> None:
-        try:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-        except sqlite3.Error:
-            # SQLite has rolled it back by itself: it does where the file fails.
-            pass
 
 
 def _answer(results: "list[tuple[asyncio.Future[Any], Any]]") -> None:
