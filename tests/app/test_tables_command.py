@@ -96,6 +96,19 @@ def test_check_counts_the_rows_of_good_tables(overlay: Path) -> None:
     assert result.output == f"no mistakes; rows of {overlay} in force: 2\n"
 
 
+def test_check_notes_an_input_that_no_event_over_grpc_has(overlay: Path) -> None:
+    (overlay / "page.yaml").write_text(
+        "table: page\nrows:\n  - {key: data.x, from: [properties.x, props.x], doc: d}\n"
+    )
+    result = tables("check", str(overlay))
+    assert result.exit_code == 0
+    note, last = result.output.splitlines()
+    assert note.startswith(
+        "note: page.data.x reads props.x, which no event has that comes over gRPC; it has type, "
+    )
+    assert last.startswith("no mistakes")
+
+
 def test_check_names_every_mistake_with_file_line_and_row(overlay: Path) -> None:
     (overlay / "default.yaml").write_text(OVERLAY.replace("identifier", "identifer"))
     (overlay / "page.yaml").write_text("table: page\nrows:\n  - {key: name, remove: 1}\n")

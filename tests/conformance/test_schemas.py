@@ -33,7 +33,7 @@ from cio_conformance.mutation.fake_cases import FAKE_CASES, FakeCase, load_fake_
 from cio_conformance.schema_command import SCHEMAS
 from cio_sidecar.mapping.yaml_lines import load
 from click.testing import CliRunner
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
@@ -234,6 +234,7 @@ def test_a_file_in_which_every_key_stands_is_taken_by_both() -> None:
     assert loader_takes(GOOD)
 
 
+@settings(deadline=None)
 @given(st.lists(_CHANGE, min_size=1, max_size=3))
 @example([(("cases", 0), "add", "refuse", [{"field": "a", "reason": "R"}])])
 @example([(("cases", 1), "add", "warnings", ["x"])])

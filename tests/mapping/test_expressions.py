@@ -110,6 +110,16 @@ def test_an_expression_names_the_fields_that_it_speaks_of(
         ("   ", "at character 4: Syntax error: "),
         ("(1", "at character 3: Syntax error: "),
         ("unknown", "at character 1: undeclared reference to 'unknown'"),
+        (
+            "events.a == 1",
+            "at character 7: undeclared reference to 'events.a': the only variable is event, as in "
+            "event.userId or event.properties.total",
+        ),
+        (
+            "properties.total > 5",
+            "at character 11: undeclared reference to 'properties.total': write "
+            "event.properties.total",
+        ),
         ("1 + unknown", "at character 5: undeclared reference to 'unknown'"),
         ("shout(event.a)", "at character 6: undeclared reference to 'shout'"),
         ("event.a.shout()", "at character 14: undeclared reference to 'shout'"),

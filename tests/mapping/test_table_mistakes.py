@@ -82,6 +82,24 @@ def overlay_mistakes(*files: tuple[str, str], profile: str = "standard") -> list
             id="unknown transform of an input",
         ),
         pytest.param(
+            "  - key: data.x\n    from: propertys.x\n    doc: d\n",
+            6,
+            "data.x",
+            "an event has no propertys: did you mean properties? It has type, userId, anonymousId, "
+            "messageId, timestamp, originalTimestamp, receivedAt, event, name, category, groupId, "
+            "previousId, properties, traits, context",
+            id="misspelt root",
+        ),
+        pytest.param(
+            "  - key: data.x\n    expr: event.propertys.x\n    doc: d\n",
+            6,
+            "data.x",
+            "expr: an event has no propertys: did you mean properties? It has type, userId, "
+            "anonymousId, messageId, timestamp, originalTimestamp, receivedAt, event, name, "
+            "category, groupId, previousId, properties, traits, context",
+            id="misspelt root of an expression",
+        ),
+        pytest.param(
             "  - key: data.x\n    level: must\n    from: userId\n    doc: d\n",
             6,
             "data.x",

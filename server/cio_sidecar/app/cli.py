@@ -297,6 +297,7 @@ def check_tables(config: Path | None, **flags: Any) -> None:
         for row in table.rows
         if Path(row.origin).parent == Path(overlay)
     }
+    _print(show_tables.notes(rows.values()))
     click.echo(f"no mistakes; rows of {overlay} in force: {len(rows)}")
 
 

@@ -1,11 +1,12 @@
 """Shows tables to people: what ``cio-sidecar tables`` prints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import orjson
 
+from cio_sidecar.mapping.event import ROOTS
 from cio_sidecar.mapping.profiles import TableSet
-from cio_sidecar.mapping.table import Input, Row, Table
+from cio_sidecar.mapping.table import Input, Row, Table, split_path
 
 
 def summary(tables: TableSet) -> Iterator[str]:
@@ -26,6 +27,17 @@ def effective(tables: TableSet, name: str) -> Iterator[str]:
     for row in tables.rows_in_force(name):
         home = "" if row.home == table.name else f", table {row.home}"
         yield f"  {describe(row)}  [{row.origin}{home}]"
+
+
+def notes(rows: Iterable[Row]) -> Iterator[str]:
+    """What is no mistake and may be one: inputs that no event over gRPC has."""
+    for row in rows:
+        for path in (source.path for source in row.inputs if source.path):
+            if split_path(path)[0] not in ROOTS:
+                yield (
+                    f"note: {row.name} reads {path}, which no event has that comes over gRPC; it "
+                    f"has {', '.join(ROOTS)}"
+                )
 
 
 def differences(before: TableSet, after: TableSet) -> Iterator[str]:

@@ -12,6 +12,22 @@ Event = dict[str, Any]
 
 EVENT_TYPES: Final = ("identify", "track", "page", "screen", "group", "alias")
 OBJECT_FIELDS: Final = ("properties", "traits", "context")
+ROOTS: Final = (
+    "type",
+    "userId",
+    "anonymousId",
+    "messageId",
+    "timestamp",
+    "originalTimestamp",
+    "receivedAt",
+    "event",
+    "name",
+    "category",
+    "groupId",
+    "previousId",
+    *OBJECT_FIELDS,
+)
+"""The keys of an event: what its message has a place for, and what the sidecar sets."""
 MESSAGE_ID_BYTES: Final = 255
 """The most bytes of UTF-8 that a messageId may have; the sidecar's own limit."""
 MAX_DEPTH: Final = 254

@@ -14,7 +14,7 @@ import orjson
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_strings
 
-from cio_sidecar.mapping.event import Event
+from cio_sidecar.mapping.event import ROOTS, Event
 from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, NoValue
 
 MAX_CHARACTERS: Final = 4_000
@@ -44,6 +44,7 @@ _REPEATED: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _PATH: Final = re.compile(r"\bevent((?:\.[A-Za-z_]\w*)+)(?!\w*\s*\()")
 _WHY: Final = "\x1f"
 _ERROR: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_UNDECLARED: Final = re.compile(r"undeclared reference to '([^']*)'")
 _CODE: Final = re.compile(r"\s*\[[A-Z_]+\]$")
 _NO_KEY: Final = re.compile(r'Key not found in map : "(.*)"')
 _STATUS: Final = re.compile(r"^[A-Z_]+: ")
@@ -79,7 +80,7 @@ class Expression:
         try:
             self._compiled = _environment().compile(source)
         except RuntimeError as error:
-            raise ExpressionError(_explain(str(error))) from None
+            raise ExpressionError(_explain(str(error), source)) from None
         self.type: str = self._compiled.return_type().name().partition("<")[0]
         """CEL's name of the type of the result: STRING, MAP, … or DYN, where only a run tells."""
         if self.type in _NO_JSON:
@@ -114,7 +115,7 @@ class Expression:
             # Some limits hold only when the expression is planned, which its first run does.
             self._compiled.eval(data={"event": {}})
         except RuntimeError as error:
-            raise ExpressionError(_explain(str(error))) from None
+            raise ExpressionError(_explain(str(error), source)) from None
         paths = [match[1:] for match in _PATH.findall(bare)]
         self.paths: tuple[str, ...] = tuple(dict.fromkeys(paths))
         """The paths of the event that the expression speaks of."""
@@ -276,12 +277,23 @@ def _ordered(value: Any) -> Any:
     return [_ordered(item) for item in value] if isinstance(value, list) else value
 
 
-def _explain(error: str) -> str:
+def _hint(name: str, source: str) -> str:
+    """What to write in place of a name that there is not."""
+    if re.search(rf"\b{re.escape(name)}\s*\(", source):
+        return ""
+    if name.partition(".")[0] in ROOTS:
+        return f": write event.{name}"
+    return ": the only variable is event, as in event.userId or event.properties.total"
+
+
+def _explain(error: str, source: str) -> str:
     """What the runtime says of an expression, in our own form: the first mistakes, with column."""
     found: Iterable[tuple[str, str, str]] = _ERROR.findall(error)
     told: list[str] = []
     for line, column, what in found:
         words = _CODE.sub("", what)
+        if named := _UNDECLARED.match(words):
+            words = f"undeclared reference to {named[1]!r}{_hint(named[1], source)}"
         if int(column) > 0:
             place = f"line {line}, " if int(line) > 1 else ""
             words = f"at {place}character {column}: {words}"

@@ -8,13 +8,14 @@ in check.py.
 import math
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cio_sidecar.mapping.errors import Mistake, TableError
-from cio_sidecar.mapping.event import INTEGERS
+from cio_sidecar.mapping.event import INTEGERS, ROOTS
 from cio_sidecar.mapping.expressions import Expression, ExpressionError
 from cio_sidecar.mapping.table import (
     SPREAD,
@@ -37,6 +38,8 @@ MAX_CHARACTERS: Final = 1_000_000
 """How long a table file may be."""
 MAX_INPUTS: Final = 20
 """How many entries ``from``, and paths ``when``, may have, and how many keys a path."""
+_NEAR: Final = 0.7
+"""How alike two names are, from 0 to 1, for the one to be the other misspelt."""
 _CONSTANT_DEPTH: Final = 32
 _Scalar = str | int | float | bool | None
 
@@ -276,10 +279,13 @@ class _Reader:
     def _expression(self, source: str, at: Location, key: str) -> str | None:
         """The type that an expression gives; None where it can't be used."""
         try:
-            return Expression(source).type
+            expression = Expression(source)
         except ExpressionError as error:
             self._mistake(at, f"{key}: {error}")
             return None
+        for root in dict.fromkeys(path.partition(".")[0] for path in expression.paths):
+            self._check_root(root, at, f"{key}: ")
+        return expression.type
 
     def _path(self, path: str, at: Location, prefix: str = "") -> str:
         """A path in its one spelling."""
@@ -288,6 +294,7 @@ class _Reader:
             if re.search(r"\w\[\d*\]", path) and '"' not in path:
                 what = f"{path!r:.60}: a path reaches into objects alone; for a list use expr"
                 self._mistake(at, prefix + what)
+            self._check_root(keys[0], at, prefix)
             if len(keys) > MAX_INPUTS:
                 what = f"{path[:60]!r}… has over {MAX_INPUTS} keys: that is the limit"
                 self._mistake(at, prefix + what)
@@ -295,6 +302,13 @@ class _Reader:
         except ValueError as error:
             self._mistake(at, f"{prefix}{error}")
             return path
+
+    def _check_root(self, root: str, at: Location, prefix: str) -> None:
+        """Any key may stand in an event that comes as JSON; a misspelt one is a mistake."""
+        near = get_close_matches(root, ROOTS, 1, _NEAR)
+        if near and root not in ROOTS:
+            what = f"an event has no {root}: did you mean {near[0]}? It has {', '.join(ROOTS)}"
+            self._mistake(at, f"{prefix}{what}")
 
     def _check_transforms(self, names: Iterable[str], at: Location) -> None:
         for name in names:
