@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 from cio_conformance.fake import FakeCustomerIO, host_aiohttp
 from cio_sidecar.app.config import Settings
+from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 
 SITE_ID = "site-5d41402abc4b"
 API_KEY = "key-7d793037a076"
+
+# A busy machine is no mistake: speed is measured elsewhere.
+hypothesis_settings.register_profile("unhurried", deadline=None)
+hypothesis_settings.load_profile("unhurried")
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
