@@ -118,7 +118,7 @@ class _Caller:
         message = event_pb2.Event(message_id=id_, user_id=person)
         if sent.poison:
             message.track.event = POISON
-        elif kind < 0.006:
+        elif kind < 0.0052:
             message.track.event = STUCK
         elif kind < 0.01:
             # Nobody's: the sidecar refuses it.

@@ -36,10 +36,10 @@ class Plan:
     seconds: float
     seed: int
     faults: Sequence[str] = FAULTS
-    per_second: float = 1_500
+    per_second: float = 1_000
     every_seconds: tuple[float, float] = (2.0, 8.0)
     """The shortest and longest time between two faults of process, disk or clock."""
-    share: float = 0.15
+    share: float = 0.05
     """Of how many requests in one the answer goes wrong."""
     settings: dict[str, str] = field(default_factory=dict)
     rounds: int | None = None

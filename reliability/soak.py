@@ -56,7 +56,7 @@ def wrong(outcome: Outcome) -> list[str]:
 @click.option("--rounds", type=int, help="In place of that: how many faults of process or disk.")
 @click.option("--seed", type=int, help="Repeats the faults and the load of another run.")
 @click.option("--faults", default="all", show_default=True, help="all, all,-NAME or NAME,NAME.")
-@click.option("--per-second", default=1_500.0, show_default=True, help="Events a second.")
+@click.option("--per-second", default=1_000.0, show_default=True, help="Events a second.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures there.")
 @click.option("--keep", is_flag=True, help="Keep the folder with ledger, record, log and queue.")
 def main(  # noqa: PLR0917 (options)

@@ -32,7 +32,7 @@ def faults() -> tuple[str, ...]:
 
 
 def test_a_minute_of_every_fault_loses_nothing(folder: Path) -> None:
-    plan = Plan(seconds=60, seed=1, faults=faults(), per_second=600)
+    plan = Plan(seconds=60, seed=1, faults=faults(), per_second=600, share=0.15)
     outcome = asyncio.run(run(plan, folder, print))
     assert wrong(outcome) == []
     found = figures(plan, outcome)
@@ -49,6 +49,7 @@ def test_ten_kills_lose_nothing(folder: Path) -> None:
         seed=2,
         faults=("kill", "cut", "503", "429"),
         per_second=600,
+        share=0.15,
         every_seconds=(0.5, 5.0),
         rounds=10,
     )
