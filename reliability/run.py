@@ -247,8 +247,18 @@ class _Run:
 
 
 def _tracebacks(log: str) -> str:
-    lines = log.splitlines()
-    return "\n".join(line for line in lines if "Traceback" in line or "unforeseen" in line)
+    """What the log has of failures that nobody foresaw: the last line of each traceback."""
+    found: list[str] = []
+    inside = False
+    for line in log.splitlines():
+        if line.startswith("Traceback"):
+            inside = True
+        elif inside and not line.startswith(" "):
+            inside = False
+            found.append(f"a traceback: {line}")
+        elif "unforeseen" in line:
+            found.append(line)
+    return "\n".join([*found, "a traceback without an end"] if inside else found)
 
 
 def new_folder() -> Path:
