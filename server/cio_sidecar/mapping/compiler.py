@@ -6,6 +6,8 @@ tests.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from types import CodeType
 from typing import Any, Final
 
 from cio_sidecar.mapping.dates import dates_to_seconds
@@ -80,6 +82,14 @@ def compile_condition(when: When) -> Callable[[dict[str, Any]], bool]:
     return lambda event: chosen(event) is True
 
 
+@lru_cache(maxsize=1024)
+def _code(source: str, name: str) -> CodeType:
+    """The bytecode of a source, which most sets of tables have in common: each has constants of its
+    own.
+    """
+    return compile(source, name, "exec")
+
+
 class _Compiler:
     """Writes the source of one function, and gathers the constants that it uses."""
 
@@ -139,7 +149,7 @@ class _Compiler:
     def _function(self, name: str) -> Callable[..., Any]:
         source = "\n".join(self.lines) + "\n"
         shown = ascii(name)[1:-1]
-        exec(compile(source, f"<{shown}>", "exec"), self.constants)  # noqa: S102
+        exec(_code(source, f"<{shown}>"), self.constants)  # noqa: S102
         function: Callable[..., Any] = self.constants["function"]
         function.__source__ = source  # type: ignore[attr-defined]
         return function

@@ -1,7 +1,8 @@
 """Profiles: named sets of tables. Reads the built-in ones and a user's overlay."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -60,16 +61,10 @@ def read_tables(
     """The tables of a profile and a user's own by name, each as its files state it, and the names
     of the profile's. Raises as load_profile() does.
     """
-    sources = [source for folder in PROFILES[profile] for source in _folder(folder)]
-    sources += [source for name in _optional(options) for source in _folder(f"options/{name}")]
-    tables: dict[str, Table] = {}
-    mistakes: list[Mistake] = []
-    _read(sources, tables, mistakes)
-    built_in = list(tables)
-    _read(overlay, tables, mistakes)
-    if mistakes:
-        raise TableError(mistakes)
-    return tables, built_in
+    built_in = _built_in((*PROFILES[profile], *_optional(options)))
+    tables = dict(built_in)
+    _read(overlay, tables)
+    return tables, [*built_in]
 
 
 def compile_tables(
@@ -90,9 +85,17 @@ def compile_tables(
     return TableSet(profile, options, resolved, choices, builder.plans())
 
 
-def _read(
-    sources: Iterable[tuple[str, str]], tables: dict[str, Table], mistakes: list[Mistake]
-) -> None:
+@cache
+def _built_in(folders: tuple[str, ...]) -> Mapping[str, Table]:
+    """The tables of folders of built-in ones; they stay as they are while a process lives."""
+    tables: dict[str, Table] = {}
+    _read([source for folder in folders for source in _folder(folder)], tables)
+    return tables
+
+
+def _read(sources: Iterable[tuple[str, str]], tables: dict[str, Table]) -> None:
+    """Add what files state to the tables that are there. Raises TableError."""
+    mistakes: list[Mistake] = []
     for name, text in sources:
         try:
             table = parse(text, name, tables)
@@ -103,6 +106,8 @@ def _read(
             del tables[table]
         else:
             tables[table.name] = table
+    if mistakes:
+        raise TableError(mistakes)
 
 
 def _folder(folder: str) -> list[tuple[str, str]]:
@@ -118,7 +123,7 @@ def _folder(folder: str) -> list[tuple[str, str]]:
 def _optional(options: Options) -> list[str]:
     """The folders of tables that settings turn on."""
     return [
-        name
+        f"options/{name}"
         for name, on in (
             ("identify_timestamp", options.identify_timestamp),
             ("keep_device_events", options.keep_device_events),
