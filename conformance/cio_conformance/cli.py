@@ -2,40 +2,38 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
 
 import click
 from cio_sidecar.mapping.errors import TableError
-from cio_sidecar.mapping.profiles import load_profile
 from rich.console import Console
 
-from cio_conformance.caller import TargetError
-from cio_conformance.coverage import measure
-from cio_conformance.coverage_command import MATRIX_WRITERS, show
-from cio_conformance.delivery import suite as delivery_suite
-from cio_conformance.delivery.cases import CASES, load_cases
-from cio_conformance.fake.rule_table import table as table_of_rules
-from cio_conformance.fake_command import serve_fake
-from cio_conformance.fixtures import FIXTURES, FixtureError, Golden, load_fixtures, select
-from cio_conformance.known import read_known
-from cio_conformance.launch import ended_by_sigterm
-from cio_conformance.mutation.command import mutate
-from cio_conformance.options import address, regex, report_files
+from cio_conformance.credentials import DEFAULT, Credentials
+from cio_conformance.fixtures import FixtureError, Golden, load_fixtures, select
+from cio_conformance.known import KnownFailures, read_known
+from cio_conformance.options import (
+    address,
+    filter_option,
+    fixtures_option,
+    overlay_option,
+    report_files,
+)
 from cio_conformance.origins import told as origins_told
 from cio_conformance.report import WRITERS, print_results
-from cio_conformance.result import Profile, Result, Setup, SidecarApi, summary
+from cio_conformance.result import APIS, Profile, Result, Setup, SidecarApi, summary
 from cio_conformance.run_options import (
     Tested,
     fake_listen_option,
     known_option,
+    refuse_what_needs_a_sidecar,
+    render_option,
     seed_option,
     target_option,
     tested_options,
 )
-from cio_conformance.schema_command import schema
-from cio_conformance.suite import APIS, run_started, run_target
-from cio_conformance.target import DEFAULT, Credentials
+from cio_conformance.tables import own_tables
 
 EXIT_FAILED: Final = 1
 """A case failed, or a row is not covered."""
@@ -43,20 +41,6 @@ EXIT_TROUBLE: Final = 2
 """The suite itself can't run: fixtures, options, a sidecar that is not there."""
 
 _PROFILES: Final[tuple[Profile, ...]] = get_args(Profile)
-
-_fixtures_option: Final = click.option(
-    "--fixtures",
-    type=click.Path(path_type=Path),
-    default=FIXTURES,
-    help="Folder of the golden cases (*.yaml); the suite's own if not given.",
-)
-
-_overlay_option: Final = click.option(
-    "--overlay",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of your own tables (*.yaml), which extend the profile's.",
-)
-
 
 _report_option: Final = click.option(
     "--report",
@@ -87,12 +71,36 @@ def _credentials_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Loads the commands that have modules of their own when one of them is asked for: all that
+    they need would take longer to load than direct mode takes.
+    """
+
+    _lazy: Final = {
+        "mutate": "cio_conformance.mutation.command",
+        "schema": "cio_conformance.schema_command",
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self._lazy])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(self._lazy[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 def main() -> None:
     """Prove a sidecar against golden cases and a fake Customer.io."""
 
 
 @main.command()
+@render_option
 @tested_options
 @click.option(
     "--profile",
@@ -107,21 +115,19 @@ def main() -> None:
     "else all.",
 )
 @_credentials_options
-@click.option(
-    "--filter",
-    "pattern",
-    metavar="REGEX",
-    callback=regex,
-    help="Only cases whose name (family: case) holds this, in whatever case.",
-)
-@_fixtures_option
-@_overlay_option
+@filter_option
+@fixtures_option
+@overlay_option
 @_report_option
 @_patience_option
 @known_option
 @seed_option
+@click.pass_context
 def run(
+    context: click.Context,
+    /,
     *,
+    render: bool,
     profile: Profile | None,
     api: SidecarApi | None,
     site_id: str,
@@ -139,13 +145,24 @@ def run(
 
     Exit 0 if all passed, 1 if one failed, 2 if the suite can't run.
     """
+    apis = [api] if api else APIS
+    if render:
+        refuse_what_needs_a_sidecar(context)
+        goldens = _select(fixtures, pattern, profile)
+        known = _known(known_failing, fixtures)
+        results, rate = _run_directly(goldens, apis, overlay, seed)
+        _finish(known.judge(results) if known else results, reports, told=rate)
+    from cio_conformance.caller import TargetError
+    from cio_conformance.launch import ended_by_sigterm
+    from cio_conformance.suite import run_started, run_target
+
     tested = Tested(overlay=overlay, **what)
     launch = tested.launch()
     goldens = _select(fixtures, pattern, profile or ("standard" if tested.target else None))
     credentials = Credentials(site_id, api_key)
     notes: list[str] = []
+    known = _known(known_failing, fixtures)
     try:
-        known = read_known(known_failing, load_fixtures(fixtures)) if known_failing else None
         if tested.target and tested.fake_listen:
             results = run_target(
                 goldens,
@@ -162,7 +179,7 @@ def run(
             with ended_by_sigterm():
                 results = run_started(
                     goldens,
-                    apis=[api] if api else APIS,
+                    apis=apis,
                     overlay=overlay,
                     credentials=credentials,
                     patience_seconds=patience,
@@ -170,9 +187,10 @@ def run(
                     seed=seed,
                     note=notes.append,
                 )
-    except (TargetError, FixtureError) as error:
+    except TargetError as error:
         _fail(error)
-    _finish(known.judge(results) if known else results, reports, notes)
+    results = known.judge(results) if known else results
+    _finish(results, reports, notes, told=_loose(results))
 
 
 @main.command()
@@ -184,17 +202,10 @@ def run(
     help="The API to send by. With --target it only names the results; else all.",
 )
 @_credentials_options
-@click.option(
-    "--filter",
-    "pattern",
-    metavar="REGEX",
-    callback=regex,
-    help="Only cases whose name (family: case) holds this, in whatever case.",
-)
+@filter_option
 @click.option(
     "--cases",
     type=click.Path(path_type=Path),
-    default=CASES,
     help="Folder of the delivery cases (*.yaml); the suite's own if not given.",
 )
 @_report_option
@@ -207,7 +218,7 @@ def delivery(
     site_id: str,
     api_key: str,
     pattern: str | None,
-    cases: Path,
+    cases: Path | None,
     reports: list[tuple[str, Path]],
     patience: float,
 ) -> None:
@@ -215,11 +226,15 @@ def delivery(
 
     Exit 0 if all passed, 1 if one failed, 2 if the suite can't run.
     """
+    from cio_conformance.caller import TargetError
+    from cio_conformance.delivery import suite as delivery_suite
+    from cio_conformance.delivery.cases import CASES, load_cases
+
     if (target is None) != (fake_listen is None):
         raise click.UsageError("--target and --fake-listen go together")
     credentials = Credentials(site_id, api_key)
     try:
-        goldens = select(load_cases(cases), pattern)
+        goldens = select(load_cases(cases or CASES), pattern)
         if not goldens:
             raise click.UsageError("no case matches --filter")
         if target and fake_listen:
@@ -245,8 +260,8 @@ def delivery(
 
 
 @main.command()
-@_fixtures_option
-@_overlay_option
+@fixtures_option
+@overlay_option
 @click.option(
     "--strict",
     is_flag=True,
@@ -257,7 +272,7 @@ def delivery(
     "reports",
     multiple=True,
     metavar="KIND=PATH",
-    callback=report_files(MATRIX_WRITERS),
+    callback=report_files(("html", "markdown")),
     help="Also write the matrix as html=PATH or markdown=PATH; may be given again.",
 )
 def coverage(
@@ -267,12 +282,16 @@ def coverage(
 
     Exit 0 if they do, 1 if not.
     """
-    own = sorted(overlay.glob("*.yaml")) if overlay else []
-    files = [(str(path), path.read_text("utf-8")) for path in own]
+    from cio_sidecar.mapping.profiles import load_profile
+
+    from cio_conformance.coverage import measure
+    from cio_conformance.coverage_command import MATRIX_WRITERS, show
+
     goldens = _select(fixtures)
     # An overlay may fit one profile alone: that of its cases.
     used = {golden.case.profile for golden in goldens} if overlay else {*_PROFILES}
     try:
+        files = own_tables(overlay)
         measured = measure(
             goldens,
             lambda profile, options: load_profile(profile, files, options),
@@ -300,16 +319,36 @@ def coverage(
 def fake(listen: tuple[str, int], site_id: str, api_key: str, *, rules: bool) -> None:
     """Serve the fake Customer.io alone, until Ctrl-C, and print each request."""
     if rules:
-        click.echo(table_of_rules(), nl=False)
+        from cio_conformance.fake.rule_table import table
+
+        click.echo(table(), nl=False)
         return
+    from cio_conformance.caller import TargetError
+    from cio_conformance.fake_command import serve_fake
+
     try:
         serve_fake(*listen, Credentials(site_id, api_key), click.echo)
     except TargetError as error:
         _fail(error)
 
 
-main.add_command(mutate)
-main.add_command(schema)
+def _run_directly(
+    goldens: Sequence[Golden], apis: Sequence[SidecarApi], overlay: Path | None, seed: int
+) -> tuple[list[Result], str]:
+    from cio_conformance.direct import run_direct
+
+    try:
+        ran = run_direct(goldens, apis=apis, overlay=overlay, seed=seed)
+    except TableError as error:
+        _fail(error)
+    return ran.results, str(ran)
+
+
+def _known(file: Path | None, fixtures: Path) -> KnownFailures | None:
+    try:
+        return read_known(file, load_fixtures(fixtures)) if file else None
+    except FixtureError as error:
+        _fail(error)
 
 
 def _select(
@@ -329,20 +368,32 @@ def _select(
 
 
 def _finish(
-    results: list[Result], reports: list[tuple[str, Path]], notes: Sequence[str] = ()
+    results: list[Result],
+    reports: list[tuple[str, Path]],
+    notes: Sequence[str] = (),
+    *,
+    told: str = "",
 ) -> NoReturn:
+    """Show the results and end; ``notes`` where one failed, and ``told`` in any case."""
     print_results(results, _console())
     failed = any(result.outcome == "failed" for result in results)
     for note in notes if failed else ():
         click.echo(note)
-    loose = [result for result in results if result.golden.family.needs == "json"]
-    if loose:
-        families = ", ".join(sorted({result.golden.family.family for result in loose}))
-        checked = "skipped" if loose[0].outcome == "skipped" else "checked by cio-sidecar render"
-        click.echo(f"left to render: {len(loose)} of {families}, {checked}")
+    if told:
+        click.echo(told)
     click.echo(summary(results))
     _write(reports, lambda kind, path: WRITERS[kind](results, path))
     sys.exit(EXIT_FAILED if failed else 0)
+
+
+def _loose(results: Sequence[Result]) -> str:
+    """What became of the cases that could not be sent; empty if all could."""
+    loose = [result for result in results if result.golden.family.needs == "json"]
+    if not loose:
+        return ""
+    families = ", ".join(sorted({result.golden.family.family for result in loose}))
+    how = "skipped" if loose[0].outcome == "skipped" else "run in direct mode"
+    return f"left to render: {len(loose)} of {families}, {how}"
 
 
 def _write(reports: list[tuple[str, Path]], write: Callable[[str, Path], None]) -> None:

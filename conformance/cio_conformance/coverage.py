@@ -14,6 +14,7 @@ from cio_sidecar.mapping.table import Input
 from cio_conformance.fixtures import Api, Golden
 from cio_conformance.matrix.columns import Column, State, columns, stand_in
 from cio_conformance.matrix.exercise import exercised, plans_of, proven_apis
+from cio_conformance.tables import options_of
 
 _POSITIVE: Final = (State.PRESENT, State.OVERRIDDEN)
 
@@ -124,18 +125,6 @@ def measure(
             if name not in others and (why := _untrue(name, golden, rows, applying))
         ]
     return Coverage(list(rows.values()), mistakes)
-
-
-def options_of(settings: Iterable[tuple[str, str]]) -> Options:
-    """The settings of a family as the mapping knows them."""
-    given: dict[str, Any] = {}
-    for name, text in settings:
-        default = getattr(Options(), name)
-        if isinstance(default, bool):
-            given[name] = text == "true"
-        else:
-            given[name] = tuple(text.split(",")) if isinstance(default, tuple) else text
-    return Options(**given)
 
 
 def _untrue(name: str, golden: Golden, rows: Collection[str], applying: Collection[str]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from cio_conformance.caller import TargetError
+from cio_conformance.credentials import Credentials
 from cio_conformance.fake import FakeCustomerIO, Received, host_aiohttp
-from cio_conformance.target import Credentials
 
 _BODY_CHARACTERS: Final = 200
 _REQUESTS_KEPT: Final = 10_000

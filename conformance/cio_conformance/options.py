@@ -3,8 +3,11 @@
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Final
 
 import click
+
+from cio_conformance.fixtures import FIXTURES
 
 
 def address(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, int] | None:
@@ -46,3 +49,25 @@ def report_files(
         return files
 
     return read
+
+
+filter_option: Final = click.option(
+    "--filter",
+    "pattern",
+    metavar="REGEX",
+    callback=regex,
+    help="Only cases whose name (family: case) holds this, in whatever case.",
+)
+
+fixtures_option: Final = click.option(
+    "--fixtures",
+    type=click.Path(path_type=Path),
+    default=FIXTURES,
+    help="Folder of the golden cases (*.yaml); the suite's own if not given.",
+)
+
+overlay_option: Final = click.option(
+    "--overlay",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of your own tables (*.yaml), which extend the profile's.",
+)

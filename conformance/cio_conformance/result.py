@@ -4,14 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from cio_conformance.delivery.cases import DeliveryGolden
 from cio_conformance.fixtures import Api, Golden
+
+if TYPE_CHECKING:
+    # It brings the fake, which the mapping alone has no need of.
+    from cio_conformance.delivery.cases import DeliveryGolden
 
 Profile = Literal["documented", "standard"]
 SidecarApi = Literal["auto", "v1"]
 """What ``CIO_API`` may be."""
+APIS: Final[tuple[SidecarApi, ...]] = ("v1", "auto")
+"""By which of them a case runs, where none is asked for."""
 Outcome = Literal["passed", "failed", "known", "skipped"]
 """``known``: it failed, as was said beforehand."""
 
@@ -41,7 +46,7 @@ class Setup:
 class Result:
     """How a case ended with a sidecar."""
 
-    golden: Golden | DeliveryGolden
+    golden: "Golden | DeliveryGolden"
     setup: Setup
     outcome: Outcome
     message: str = ""

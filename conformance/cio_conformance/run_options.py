@@ -4,14 +4,18 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-import grpc
+from click.core import ParameterSource
 
-from cio_conformance.launch import Launch
 from cio_conformance.options import address
-from cio_conformance.tls import channel_credentials
+
+if TYPE_CHECKING:
+    # Direct mode starts in half the time without gRPC.
+    import grpc
+
+    from cio_conformance.launch import Launch
 
 _SEEDS: Final = 2**32
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
@@ -53,8 +57,10 @@ class Tested:
         if self.tls_cert and not self.tls_ca:
             raise click.UsageError("--tls-cert and --tls-key need --tls-ca")
 
-    def launch(self) -> Launch | None:
+    def launch(self) -> "Launch | None":
         """How to start the command; None without one. Raises click.UsageError."""
+        from cio_conformance.launch import Launch
+
         if self.command is None:
             return None
         try:
@@ -62,8 +68,10 @@ class Tested:
         except ValueError as error:
             raise click.UsageError(f"--exec: {self.command!r} is no command: {error}") from None
 
-    def tls(self) -> grpc.ChannelCredentials | None:
+    def tls(self) -> "grpc.ChannelCredentials | None":
         """The credentials of TLS; None where the target speaks plain text. Raises TargetError."""
+        from cio_conformance.tls import channel_credentials
+
         if self.tls_ca is None:
             return None
         return channel_credentials(self.tls_ca, self.tls_cert, self.tls_key)
@@ -113,6 +121,41 @@ def tested_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+render_option: Final = click.option(
+    "--render",
+    is_flag=True,
+    help="Direct mode: hold the tables alone against the goldens, within this process, without a "
+    "sidecar.",
+)
+
+_OF_A_SIDECAR: Final = (
+    ("target", "--target"),
+    ("fake_listen", "--fake-listen"),
+    ("command", "--exec"),
+    ("tcp", "--exec-tcp"),
+    ("tls_ca", "--tls-ca"),
+    ("tls_cert", "--tls-cert"),
+    ("tls_key", "--tls-key"),
+    ("site_id", "--site-id"),
+    ("api_key", "--api-key"),
+    ("patience", "--patience"),
+)
+
+
+def refuse_what_needs_a_sidecar(context: click.Context) -> None:
+    """Refuse the options that mean nothing to direct mode. Raises click.UsageError."""
+    given = [
+        flag
+        for name, flag in _OF_A_SIDECAR
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise click.UsageError(
+            f"--render takes no {' or '.join(given)}: it maps within this process, and there is no "
+            "sidecar to reach; leave one of them out"
+        )
 
 
 known_option: Final = click.option(

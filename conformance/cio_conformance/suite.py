@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+from cio_sidecar.mapping.errors import TableError
 
 from cio_conformance.caller import Caller, TargetError
+from cio_conformance.credentials import Credentials
+from cio_conformance.direct import run_direct
 from cio_conformance.fixtures import Golden
 from cio_conformance.inbox import Inbox
 from cio_conformance.launch import Launch, Processes
-from cio_conformance.render_check import check_rendered
-from cio_conformance.result import Result, Setup, SidecarApi
+from cio_conformance.result import APIS, Result, Setup, SidecarApi
 from cio_conformance.runner import Runner
-from cio_conformance.target import Credentials, hosted_fake, started, variable
+from cio_conformance.target import hosted_fake, started, variable
 
-APIS: Final[tuple[SidecarApi, ...]] = ("v1", "auto")
 AT_ONCE: Final = max(2, min(os.cpu_count() or 1, 4))
 """How many sidecars run at a time.
 
@@ -43,7 +44,7 @@ def run_started(
 ) -> list[Result]:
     """Start a sidecar for every setup that the cases need, and run its cases. Raises TargetError.
 
-    Cases that need loose JSON go through ``cio-sidecar render``; where ``launch`` starts another
+    Cases that need loose JSON are run in direct mode; where ``launch`` starts another
     implementation they are skipped. ``seed`` is that of the order in which the cases run, theirs if
     None. ``note`` is told what a sidecar said for which a case failed.
     """
@@ -54,7 +55,7 @@ def run_started(
 
     def run(setup: Setup) -> list[Result]:
         sendable, loose = _split(cases[setup])
-        rendered = _skipped(loose, setup) if launch else check_rendered(loose, setup)
+        rendered = _skipped(loose, setup) if launch else _directly(loose, setup, seed)
         return [*_run_started(sendable, setup, how), *rendered]
 
     processes = Processes()
@@ -150,6 +151,13 @@ def _run_started(goldens: Sequence[Golden], setup: Setup, how: _How) -> list[Res
 
 def _shuffled(goldens: Sequence[Golden], seed: int | None) -> list[Golden]:
     return list(goldens) if seed is None else random.Random(seed).sample(goldens, len(goldens))  # noqa: S311
+
+
+def _directly(loose: Sequence[Golden], setup: Setup, seed: int | None) -> list[Result]:
+    try:
+        return run_direct(loose, apis=[setup.api], overlay=setup.overlay, seed=seed).results
+    except TableError as error:
+        raise TargetError(str(error)) from None
 
 
 def _skipped(loose: Sequence[Golden], setup: Setup) -> list[Result]:

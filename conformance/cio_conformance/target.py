@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from cio_conformance.caller import TargetError
+from cio_conformance.credentials import Credentials
 from cio_conformance.fake import FakeCustomerIO, Received
 from cio_conformance.fake.host_httpserver import hosted
 from cio_conformance.launch import Launch, Process, Processes
@@ -19,18 +20,6 @@ from cio_conformance.result import Setup
 STOP_SECONDS: Final = 30
 """How long a sidecar may take to stop after SIGTERM."""
 _LINES_SHOWN: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Site id and API key of the fake's workspace."""
-
-    site_id: str
-    api_key: str
-
-
-DEFAULT: Final = Credentials("conformance-site", "conformance-key")
-"""What the suite uses where nothing else is asked for."""
 
 
 @dataclass(frozen=True, slots=True)

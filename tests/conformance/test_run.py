@@ -10,8 +10,9 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance import render_check, suite, target
+from cio_conformance import suite, target
 from cio_conformance.cli import main
+from cio_conformance.credentials import DEFAULT
 from cio_conformance.fixtures import Golden, load_fixtures
 from cio_conformance.result import Result as CaseResult
 from cio_conformance.result import Setup
@@ -221,7 +222,7 @@ SETTINGS = "settings: {deny_traits: [ssn, a.b], event_id: ulid, identify_timesta
 
 @pytest.fixture
 def told(cases: Path) -> Path:
-    """Cases with settings, once over gRPC and once by render."""
+    """Cases with settings, once over gRPC and once in direct mode."""
     (cases / "toy.yaml").write_text(SETTINGS + CASES)
     (cases / "loose.yaml").write_text(SETTINGS + LOOSE)
     return cases
@@ -238,23 +239,6 @@ def test_a_sidecar_gets_the_settings_of_a_family_as_variables(
     result = invoke("--fixtures", str(told), "--filter", "toy")
     assert result.exit_code == 2
     assert "it said:\n  ['ssn,a.b', 'ulid', 'true', None]" in result.output
-
-
-def test_render_gets_the_settings_of_a_family_as_flags(
-    told: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = "import sys; raise SystemExit(' '.join(sys.argv[1:]))"
-
-    def command(*arguments: str) -> list[str]:
-        return [sys.executable, "-c", script, *arguments]
-
-    monkeypatch.setattr(render_check, "command", command)
-    result = invoke("--fixtures", str(told), "--filter", "loose", "--api", "v1")
-    assert result.exit_code == 2
-    assert (
-        "render --profile standard --api v1 --deny-traits ssn,a.b --event-id ulid "
-        "--identify-timestamp true"
-    ) in result.output.splitlines()
 
 
 def test_families_with_settings_are_skipped_with_a_target_which_would_need_them(
@@ -291,7 +275,7 @@ cases:
 """
 
 
-def test_the_real_sidecar_and_render_heed_the_settings_of_a_family(tmp_path: Path) -> None:
+def test_the_real_sidecar_and_direct_mode_heed_the_settings_of_a_family(tmp_path: Path) -> None:
     (tmp_path / "sent.yaml").write_text(f"family: sent\n{HEEDED}")
     (tmp_path / "rendered.yaml").write_text(f"family: rendered\nneeds: json\n{HEEDED}")
     result = invoke("--fixtures", str(tmp_path))
@@ -311,7 +295,7 @@ def test_every_setup_has_a_sidecar_of_its_own_and_the_order_of_results_is_theirs
 
     monkeypatch.setattr(suite, "_run_started", start)
     goldens = [golden for golden in load_fixtures(told) if golden.family.needs == "grpc"]
-    results = suite.run_started(goldens, credentials=target.DEFAULT, patience_seconds=1)
+    results = suite.run_started(goldens, credentials=DEFAULT, patience_seconds=1)
     told_so = "deny_traits=ssn,a.b, event_id=ulid, identify_timestamp=true"
     setups = [
         "standard, auto",

@@ -7,13 +7,13 @@ from typing import Any, Final, Protocol
 
 from ulid import ULID
 
+from cio_conformance.credentials import Credentials
 from cio_conformance.delivery.cases import Act, DeliveryCase, DeliveryGolden, person_of
 from cio_conformance.delivery.history import Sent, follow, strangers
 from cio_conformance.delivery.verdict import judge
 from cio_conformance.fake import FakeCustomerIO, Received
 from cio_conformance.fake.scenario import Step, When
 from cio_conformance.result import Result, Setup
-from cio_conformance.target import Credentials
 from cio_conformance.verdict import ACCEPTED, Answer
 
 _KEPT: Final = frozenset({"track", "page", "screen"})

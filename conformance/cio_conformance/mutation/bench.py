@@ -3,31 +3,23 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-import orjson
-from cio_sidecar.customerio import track_v1, track_v2
-from cio_sidecar.customerio.operation import V1_ONLY, Operation
 from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.profiles import TableSet, compile_tables, read_tables
 from cio_sidecar.mapping.table import Table
-from cio_sidecar.renderer import Refused, Renderer
 
-from cio_conformance.compare import Window, matches
-from cio_conformance.coverage import options_of
+from cio_conformance.compare import matches
+from cio_conformance.direct import NOW, Mapper
 from cio_conformance.fixtures import Api, Golden
 from cio_conformance.result import Profile
-from cio_conformance.verdict import plain
+from cio_conformance.tables import options_of
+from cio_conformance.verdict import REFUSED, plain
 
 CHECKS: Final = "the tables' own checks"
 """What kills a mutant whose tables can't be loaded."""
 
-_RECEIVED: Final = 1_900_000_000
-_RECEIVED_AT: Final = "2030-03-17T17:46:40.000Z"
-_WINDOW: Final = Window(_RECEIVED, _RECEIVED)
-_MADE_ID: Final = "01HB4HBDKTPDE3GGFBKQ41C9RZ"
-"""Stands for a message id that the sidecar makes."""
 _APIS: Final[tuple[Api, ...]] = ("v1", "v2")
 
 
@@ -93,7 +85,7 @@ class Bench:
             golden.name
             for setup in self._setups
             for golden in setup.goldens
-            if _tells(golden, Renderer(setup.compiled))
+            if _tells(golden, Mapper(setup.compiled))
         ]
 
     def killer(self, mutant: Mutant) -> str | None:
@@ -109,50 +101,29 @@ class Bench:
                     compiled = compile_tables(setup.profile, tables, setup.built_in, setup.options)
                 except TableError:
                     return CHECKS
-                renderer = Renderer(compiled)
+                mapper = Mapper(compiled)
                 for golden in sorted(goldens, key=lambda each: not mutant.favours(each)):
-                    if _tells(golden, renderer):
+                    if _tells(golden, mapper):
                         return golden.name
         return None
 
 
-def _tells(golden: Golden, renderer: Renderer) -> bool:
+def _tells(golden: Golden, mapper: Mapper) -> bool:
     """Whether a case comes out otherwise than its golden says, by either API."""
     case = golden.case
-    event = {"receivedAt": _RECEIVED_AT, **case.event}
-    message_id = event.get("messageId")
-    if message_id is None or (isinstance(message_id, str) and not message_id.strip()):
-        event["messageId"] = _MADE_ID
     try:
-        rendered = renderer.render(event)
-        if isinstance(rendered, Refused):
-            got = sorted((violation.field, violation.reason) for violation in rendered.violations)
+        outcome = mapper.send(case.event)
+        answer = outcome.answer
+        if answer.status == REFUSED:
+            got = sorted((field, reason) for field, reason, _ in answer.violations)
             return got != sorted((refusal.field, refusal.reason) for refusal in case.refuse)
         if case.expect is None:
             return True
-        if sorted(warning.field for warning in rendered.warnings) != sorted(case.warnings):
+        if sorted(answer.warnings) != sorted(case.warnings):
             return True
         return not all(
-            matches(plain(case.expect.by(api)), _requests(rendered.operations, api), _WINDOW)
-            for api in _APIS
+            matches(plain(case.expect.by(api)), outcome.requests(api), NOW.window) for api in _APIS
         )
     except Exception:
         # A change may break the encoders in any way; whichever it is, it shows.
         return True
-
-
-def _requests(operations: Iterable[Operation], api: Api) -> list[dict[str, Any]]:
-    requests = [
-        track_v1.request(operation)
-        if api == "v1" or operation.marks & V1_ONLY
-        else track_v2.single(operation)
-        for operation in operations
-    ]
-    return [
-        {
-            "method": request.method,
-            "path": request.path,
-            "body": orjson.loads(request.body or b"null"),
-        }
-        for request in requests
-    ]

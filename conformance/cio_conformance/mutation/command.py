@@ -23,6 +23,7 @@ from cio_conformance.mutation.run import Killer, processors, try_mutants
 from cio_conformance.mutation.tables import table_mutants
 from cio_conformance.options import regex
 from cio_conformance.result import Profile
+from cio_conformance.tables import own_tables
 
 _EXIT_SURVIVED: Final = 1
 _EXIT_TROUBLE: Final = 2
@@ -122,8 +123,7 @@ def _of_mapping(
     """The mutants of tables and encoders, and what tells of them. Exits where the cases are wrong
     as it is. Raises FixtureError and TableError.
     """
-    own = sorted(overlay.glob("*.yaml")) if overlay else []
-    files = [(str(path), path.read_text("utf-8")) for path in own]
+    files = own_tables(overlay)
     goldens = [
         golden for golden in load_fixtures(fixtures) if profile in (None, golden.case.profile)
     ]

@@ -1,0 +1,38 @@
+"""The tables that cases are for: a user's own beside the profile's, under a family's settings."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cio_sidecar.mapping.errors import Mistake, TableError
+from cio_sidecar.mapping.options import Options
+
+
+def own_tables(folder: Path | None) -> list[tuple[str, str]]:
+    """Name and text of each file of a folder of a user's own tables; none without a folder.
+
+    Raises TableError where one can't be read.
+    """
+    files: list[tuple[str, str]] = []
+    mistakes: list[Mistake] = []
+    for path in sorted(folder.glob("*.yaml")) if folder else ():
+        try:
+            files.append((str(path), path.read_text("utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            mistakes.append(Mistake(str(path), 1, None, f"can't be read: {why}"))
+    if mistakes:
+        raise TableError(mistakes)
+    return files
+
+
+def options_of(settings: Iterable[tuple[str, str]]) -> Options:
+    """The settings of a family as the mapping knows them."""
+    given: dict[str, Any] = {}
+    for name, text in settings:
+        default = getattr(Options(), name)
+        if isinstance(default, bool):
+            given[name] = text == "true"
+        else:
+            given[name] = tuple(text.split(",")) if isinstance(default, tuple) else text
+    return Options(**given)
