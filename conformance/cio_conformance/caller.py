@@ -110,7 +110,7 @@ class Caller:
     def send(self, event: dict[str, Any]) -> Answer:
         """Send one event and say what the sidecar answered; a failed call is an answer too."""
         try:
-            message = _message(event)
+            message = message_of(event)
         except NotSendable as error:
             words = f"{error}; a family with such events needs: json"
             return Answer(NOT_SENT, words)
@@ -128,7 +128,8 @@ class Caller:
         )
 
 
-def _message(event: dict[str, Any]) -> event_pb2.Event:
+def message_of(event: dict[str, Any]) -> event_pb2.Event:
+    """The message of an event, also of one without a type. Raises NotSendable."""
     if "type" in event:
         return from_event(event)
     # Without a type: a message in which no call is set.

@@ -22,7 +22,7 @@ from cio_conformance.options import (
 )
 from cio_conformance.origins import told as origins_told
 from cio_conformance.report import WRITERS, print_results
-from cio_conformance.result import APIS, Profile, Result, Setup, SidecarApi, summary
+from cio_conformance.result import APIS, PROFILES, Profile, Result, Setup, SidecarApi, summary
 from cio_conformance.run_options import (
     Tested,
     fake_listen_option,
@@ -39,8 +39,6 @@ EXIT_FAILED: Final = 1
 """A case failed, or a row is not covered."""
 EXIT_TROUBLE: Final = 2
 """The suite itself can't run: fixtures, options, a sidecar that is not there."""
-
-_PROFILES: Final[tuple[Profile, ...]] = get_args(Profile)
 
 _report_option: Final = click.option(
     "--report",
@@ -77,6 +75,7 @@ class _Commands(click.Group):
     """
 
     _lazy: Final = {
+        "bless": "cio_conformance.golden.bless",
         "mutate": "cio_conformance.mutation.command",
         "schema": "cio_conformance.schema_command",
     }
@@ -104,7 +103,7 @@ def main() -> None:
 @tested_options
 @click.option(
     "--profile",
-    type=click.Choice(_PROFILES),
+    type=click.Choice(PROFILES),
     help="The profile whose cases to run. With --target it is the target's (standard if not "
     "given); else all.",
 )
@@ -289,13 +288,13 @@ def coverage(
 
     goldens = _select(fixtures)
     # An overlay may fit one profile alone: that of its cases.
-    used = {golden.case.profile for golden in goldens} if overlay else {*_PROFILES}
+    used = {golden.case.profile for golden in goldens} if overlay else {*PROFILES}
     try:
         files = own_tables(overlay)
         measured = measure(
             goldens,
             lambda profile, options: load_profile(profile, files, options),
-            [profile for profile in _PROFILES if profile in used],
+            [profile for profile in PROFILES if profile in used],
             {name for name, _ in files},
         )
     except TableError as error:
@@ -335,10 +334,10 @@ def fake(listen: tuple[str, int], site_id: str, api_key: str, *, rules: bool) ->
 def _run_directly(
     goldens: Sequence[Golden], apis: Sequence[SidecarApi], overlay: Path | None, seed: int
 ) -> tuple[list[Result], str]:
-    from cio_conformance.direct import run_direct
+    from cio_conformance.direct import Mappers, run_direct
 
     try:
-        ran = run_direct(goldens, apis=apis, overlay=overlay, seed=seed)
+        ran = run_direct(goldens, apis=apis, mappers=Mappers(overlay), seed=seed)
     except TableError as error:
         _fail(error)
     return ran.results, str(ran)

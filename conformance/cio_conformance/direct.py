@@ -96,6 +96,7 @@ class Mappers:
 
     def __init__(self, overlay: Path | None = None) -> None:
         """``overlay``: a folder of tables that extend the profiles'. Raises TableError."""
+        self.overlay = overlay
         self._files = own_tables(overlay)
         self._compiled: dict[tuple[Profile, Options], Mapper] = {}
 
@@ -126,14 +127,13 @@ def run_direct(
     goldens: Sequence[Golden],
     *,
     apis: Sequence[SidecarApi],
-    overlay: Path | None = None,
+    mappers: Mappers,
     seed: int | None = None,
 ) -> Run:
     """Run cases by each API, in a random order of this seed, or in theirs if None.
 
     Raises TableError.
     """
-    mappers = Mappers(overlay)
     prepared = [
         (index, golden, mappers.of(golden.case.profile, golden.settings))
         for index, golden in enumerate(goldens)
@@ -143,7 +143,7 @@ def run_direct(
     results: list[tuple[Setup, int, Result]] = []
     start = time.perf_counter()
     for index, golden, mapper in prepared:
-        found = _results(golden, mapper, apis, overlay)
+        found = _results(golden, mapper, apis, mappers.overlay)
         results += [(result.setup, index, result) for result in found]
     seconds = time.perf_counter() - start
     # Whatever the order in which they ran, they are told as those of sidecars are.

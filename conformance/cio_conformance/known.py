@@ -24,8 +24,12 @@ class KnownFailures:
         """Turn the failures that are listed into known ones, and listed passes into failures."""
         return [self._judge(result) for result in results]
 
+    def place(self, result: Result) -> str | None:
+        """Where a result's case is listed, in its setup or in every one; None if it is not."""
+        return self.places.get(str(result)) or self.places.get(result.golden.name)
+
     def _judge(self, result: Result) -> Result:
-        place = self.places.get(str(result)) or self.places.get(result.golden.name)
+        place = self.place(result)
         if place is None:
             return result
         if result.outcome == "passed":

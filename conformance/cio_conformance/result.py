@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from cio_conformance.fixtures import Api, Golden
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cio_conformance.delivery.cases import DeliveryGolden
 
 Profile = Literal["documented", "standard"]
+PROFILES: Final[tuple[Profile, ...]] = get_args(Profile)
 SidecarApi = Literal["auto", "v1"]
 """What ``CIO_API`` may be."""
 APIS: Final[tuple[SidecarApi, ...]] = ("v1", "auto")

@@ -14,7 +14,7 @@ from cio_sidecar.mapping.errors import TableError
 
 from cio_conformance.caller import Caller, TargetError
 from cio_conformance.credentials import Credentials
-from cio_conformance.direct import run_direct
+from cio_conformance.direct import Mappers, run_direct
 from cio_conformance.fixtures import Golden
 from cio_conformance.inbox import Inbox
 from cio_conformance.launch import Launch, Processes
@@ -155,7 +155,9 @@ def _shuffled(goldens: Sequence[Golden], seed: int | None) -> list[Golden]:
 
 def _directly(loose: Sequence[Golden], setup: Setup, seed: int | None) -> list[Result]:
     try:
-        return run_direct(loose, apis=[setup.api], overlay=setup.overlay, seed=seed).results
+        return run_direct(
+            loose, apis=[setup.api], mappers=Mappers(setup.overlay), seed=seed
+        ).results
     except TableError as error:
         raise TargetError(str(error)) from None
 
