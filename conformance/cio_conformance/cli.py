@@ -77,6 +77,7 @@ class _Commands(click.Group):
     _lazy: Final = {
         "bless": "cio_conformance.golden.bless",
         "mutate": "cio_conformance.mutation.command",
+        "new": "cio_conformance.golden.new",
         "schema": "cio_conformance.schema_command",
     }
 

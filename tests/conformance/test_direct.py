@@ -205,6 +205,6 @@ def test_direct_mode_loads_neither_grpc_nor_http() -> None:
 
 def test_every_command_is_listed_and_shows_its_help() -> None:
     listed = CliRunner().invoke(main, ["--help"]).output
-    for name in ("run", "delivery", "coverage", "mutate", "bless", "fake"):
+    for name in ("run", "delivery", "coverage", "mutate", "bless", "new", "fake"):
         assert f"\n  {name} " in listed
         assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0
