@@ -26,6 +26,8 @@ _KEPT_BYTES: Final = 64 * 1024
 _QUEUE_AGAIN_SECONDS: Final = 1.0
 _EXPIRE_EVERY_SECONDS: Final = 1.0
 _SAY_EVERY_SECONDS: Final = 60.0
+_REFUSED_EVERY_SECONDS: Final = 10.0
+_TROUBLE_EVERY_SECONDS: Final = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,10 @@ class Dispatcher:
         self._wall_clock = wall_clock
         self._more = True
         self._said: str | None = None
+        self._said_at = float("-inf")
         self._said_suspect_at = float("-inf")
+        self._said_refused_at = float("-inf")
+        self._unsaid_refused = 0
         self._expired_at = float("-inf")
         self._stopping = False
         self._draining = False
@@ -297,11 +302,7 @@ class Dispatcher:
         self.counters.delivered += len(delivered)
         self.counters.dead_letters += len(refused)
         if refused and (status := refused[0][1].status):
-            log.warning(
-                "%d event(s) refused by Customer.io and kept as dead letters; HTTP %d",
-                len(refused),
-                status,
-            )
+            self._say_refused(len(refused), status)
         gone = [event.seq for event in delivered]
         buried = [_burial(event, result) for event, result in refused]
         said = False
@@ -330,15 +331,20 @@ class Dispatcher:
         """Log what has changed."""
         policy = self.policy
         news = policy.paused_because or policy.trouble
-        if news != self._said:
-            if policy.paused_because:
-                log.error("delivery is PAUSED, events are kept: %s", news)
-            elif news:
-                log.warning("delivery is held up, events are kept and tried again: %s", news)
-            else:
-                log.info("delivery goes on: Customer.io takes events again")
-            self._said = news
         now = self._clock()
+        if news == self._said:
+            pass
+        elif policy.paused_because:
+            log.error("delivery is PAUSED, events are kept: %s", news)
+            self._said = news
+        elif not news:
+            log.info("delivery goes on: Customer.io takes events again")
+            self._said = news
+        elif now - self._said_at >= _TROUBLE_EVERY_SECONDS:
+            # Where requests fail now and then, it would come and go many times a second.
+            log.warning("delivery is held up, events are kept and tried again: %s", news)
+            self._said = news
+            self._said_at = now
         if (
             settlement
             and settlement.again
@@ -351,6 +357,19 @@ class Dispatcher:
                 "own, and holds back its person's events alone: %s",
                 settlement.why,
             )
+
+    def _say_refused(self, count: int, status: int) -> None:
+        """Log refusals: at once, and then every ten seconds at the most."""
+        self._unsaid_refused += count
+        now = self._clock()
+        if now - self._said_refused_at >= _REFUSED_EVERY_SECONDS:
+            log.warning(
+                "%d event(s) refused by Customer.io and kept as dead letters; HTTP %d",
+                self._unsaid_refused,
+                status,
+            )
+            self._unsaid_refused = 0
+            self._said_refused_at = now
 
     def _say_unforeseen(self, error: BaseException) -> None:
         # Its words may hold a person's data.
