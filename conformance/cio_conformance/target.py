@@ -69,12 +69,13 @@ def started(
             "CIO_LISTEN": address,
             "CIO_HTTP_LISTEN": "off",
             "CIO_DATA_DIR": str(folder / "data"),
-            # What it stores is small, and gone at the end.
-            "CIO_QUEUE_MIN_FREE_BYTES": "0",
             "CIO_API": setup.api,
             "CIO_PROFILE": setup.profile,
             **{variable(name): value for name, value in setup.settings},
         }
+        if launch is None:
+            # It stores next to nothing, and should run on a disk that is nearly full, too.
+            environment["CIO_QUEUE_MIN_FREE_BYTES"] = "0"
         if setup.overlay:
             environment["CIO_OVERLAY"] = str(setup.overlay.absolute())
         # Our own works in the folder, where no file of the user's is in reach; a command of the
