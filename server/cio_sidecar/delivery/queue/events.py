@@ -231,27 +231,6 @@ class Events:
         if buried:
             self.retain(db, now, 2 * len(buried))
 
-    def settle_what_can_be(
-        self, db: sqlite3.Connection, delivered: Sequence[int], buried: Sequence[Burial]
-    ) -> int:
-        """settle() in a damaged file: one by one; how many can't be changed, and stay."""
-        stuck = 0
-        jobs: list[tuple[Sequence[int], Sequence[Burial]]] = [([seq], ()) for seq in delivered]
-        jobs += [((), [burial]) for burial in buried]
-        for job in jobs:
-            before = replace(self.totals), replace(self.removed)
-            db.execute("SAVEPOINT one")
-            try:
-                self.settle(db, *job)
-            except sqlite3.Error as error:
-                if not is_damage(error):
-                    raise
-                db.execute("ROLLBACK TO one")
-                self.totals, self.removed = before
-                stuck += 1
-            db.execute("RELEASE one")
-        return stuck
-
     def may_be_over(self, db: sqlite3.Connection) -> bool:
         """Whether there is anything that a bound could forbid."""
         return self.totals.remembered > 0 or totals.dead_letters(db)[0] > 0

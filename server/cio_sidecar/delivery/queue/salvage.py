@@ -33,7 +33,7 @@ def scan(
     two damaged places that are close to each other some may be left out.
     """
     select = f"SELECT {columns} FROM {table}"  # noqa: S608
-    while True:
+    while after < upto:
         try:
             query = f"{select} WHERE seq > ? AND seq <= ? ORDER BY seq"
             with closing(db.execute(query, (after, upto))) as cursor:
@@ -96,4 +96,4 @@ class _Reader:
         lowest = int(good[0])
         while lower := self.row(after, lowest - 1, "DESC"):
             lowest = int(lower[0])
-        return lowest - 1
+        return max(lowest - 1, after + 1)

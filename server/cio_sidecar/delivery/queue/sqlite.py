@@ -118,21 +118,28 @@ class SqliteQueue:
         """Remove what was delivered, and move what was refused to the dead letters.
 
         In a damaged file some events may not be removable: they are logged, and sent again by the
-        next process. Raises QueueError; then none was settled.
+        next process. Raises QueueError; then it may be tried again.
         """
-        events = self._events
         try:
-            await self.run(lambda db: events.settle(db, delivered, buried), writes=True)
+            await self._settle(delivered, buried)
         except QueueDamaged:
-            stuck = await self.run(
-                lambda db: events.settle_what_can_be(db, delivered, buried), writes=True
-            )
-            if stuck:
+            # Each has a transaction of its own where all together fail.
+            jobs = [self._settle([seq]) for seq in delivered]
+            jobs += [self._settle((), [burial]) for burial in buried]
+            results = await asyncio.gather(*jobs, return_exceptions=True)
+            failed = [result for result in results if result is not None]
+            for error in failed:
+                if not isinstance(error, QueueDamaged):
+                    raise error from None
+            if failed:
                 log.error(
                     "%d settled event(s) can't be removed from the damaged queue file: the next "
                     "process sends them again",
-                    stuck,
+                    len(failed),
                 )
+
+    async def _settle(self, delivered: Sequence[int], buried: Sequence[Burial] = ()) -> None:
+        await self.run(lambda db: self._events.settle(db, delivered, buried), writes=True)
 
     async def replay(self, entries: Mapping[int, Entry]) -> int:
         """Put dead letters, by their seq, back at the end of the queue, as these entries.
