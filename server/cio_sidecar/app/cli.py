@@ -259,6 +259,37 @@ def send(target: Target, patience: float) -> None:
 
 
 @main.group()
+def queue() -> None:
+    """Look after the queue file of a sidecar that is stopped."""
+
+
+@queue.command("recover")
+@_settings_options(["data_dir"])
+def recover_queue(config: Path | None, **flags: Any) -> None:
+    """Save what can be read of a damaged queue file into a new one; the old one is kept beside it.
+
+    Exit 1 where some could not be read, 2 where nothing could be, or the file is in use.
+    """
+    from cio_sidecar.delivery.queue.entry import QueueError
+    from cio_sidecar.delivery.queue.recover import recover
+
+    path = _settings(config, flags).queue_file
+    try:
+        recovered = recover(path, time.time())
+    except QueueError as error:
+        fail(error, EXIT_USAGE)
+    click.echo(
+        f"saved in {path}: {recovered.events:,} event(s), {recovered.dead_letters:,} dead "
+        f"letter(s), {recovered.message_ids:,} remembered message id(s)"
+    )
+    click.echo(f"the damaged file is kept as {recovered.kept}")
+    for table, first, last in recovered.gaps:
+        click.echo(f"can't be read: what may have been in {table} from {first} to {last}", err=True)
+    if recovered.gaps:
+        sys.exit(EXIT_REFUSED)
+
+
+@main.group()
 def tables() -> None:
     """Look at the mapping tables, and check your own."""
 

@@ -230,6 +230,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def queue_file(self) -> Path:
+        """The queue's file."""
+        return self.data_dir / "queue.sqlite3"
+
+    @property
     def track_url(self) -> str:
         """The base URL that requests go to."""
         return self.base_url or REGIONS[self.region]

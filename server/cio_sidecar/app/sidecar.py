@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import grpc
 import orjson
@@ -31,8 +31,6 @@ from cio_sidecar.rpc.intake import Intake
 from cio_sidecar.rpc.mapping_service import MappingService
 from cio_sidecar.rpc.server import Server
 from cio_sidecar.rpc.tls import TlsFiles
-
-QUEUE_FILE: Final = "queue.sqlite3"
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +162,7 @@ class Sidecar:
         settings = self.settings
         try:
             return SqliteQueue(
-                settings.data_dir / QUEUE_FILE,
+                settings.queue_file,
                 limits=settings.queue_limits,
                 clock=time.time,
             )

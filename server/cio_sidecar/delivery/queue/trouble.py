@@ -12,7 +12,7 @@ _OF_THE_DISK: Final = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQ
 
 def is_damage(error: BaseException) -> bool:
     """Whether a part of the file is damaged; other parts may be good."""
-    return _name(error).startswith(_OF_DAMAGE) or (
+    return error_name(error).startswith(_OF_DAMAGE) or (
         # Python's own error, for text that was overwritten.
         isinstance(error, sqlite3.OperationalError) and "Could not decode" in str(error)
     )
@@ -20,12 +20,12 @@ def is_damage(error: BaseException) -> bool:
 
 def is_of_the_disk(error: BaseException) -> bool:
     """Whether the next transaction is bound to fail as well: it is nothing of the job's."""
-    return _name(error).startswith(_OF_THE_DISK) or isinstance(error, OSError)
+    return error_name(error).startswith(_OF_THE_DISK) or isinstance(error, OSError)
 
 
 def is_of_the_file(error: BaseException) -> bool:
     """Whether the file or its disk failed, in any way; else it is a mistake within the job."""
-    return is_damage(error) or is_of_the_disk(error) or _name(error) == "SQLITE_FULL"
+    return is_damage(error) or is_of_the_disk(error) or error_name(error) == "SQLITE_FULL"
 
 
 def queue_error(error: Exception, path: Path) -> QueueError:
@@ -33,12 +33,13 @@ def queue_error(error: Exception, path: Path) -> QueueError:
     return (QueueDamaged if is_damage(error) else QueueError)(_explain(error, path))
 
 
-def _name(error: BaseException) -> str:
+def error_name(error: BaseException) -> str:
+    """SQLite's name of an error, such as SQLITE_FULL; empty where it has none."""
     return getattr(error, "sqlite_errorname", None) or ""
 
 
 def _explain(error: Exception, path: Path) -> str:
-    name = _name(error)
+    name = error_name(error)
     detail = f"{error}, {name}" if name else str(error)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return (
