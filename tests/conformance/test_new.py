@@ -187,6 +187,7 @@ def test_an_event_that_grpc_can_not_hold_gets_a_family_that_needs_json(cases: Pa
         (b"{", (), "expected an event, one JSON object; it is not JSON: "),
         (b"[1]", (), "expected an event, one JSON object, got '[1]'"),
         (b"\xff", (), "it is not JSON"),
+        (ORDER, ("--name", " x"), "expected text of one line without blanks around it"),
         (ORDER, ("--name", "an order"), "there is a case 'shop: an order' already: give another"),
         (
             {**ORDER, "messageId": "order-1"},
@@ -226,6 +227,17 @@ def test_cases_in_brackets_are_not_added_to(cases: Path) -> None:
     assert "expected a list of lines that begin with a dash" in result.output
 
 
+def test_an_event_whose_name_would_not_do_gets_another(tmp_path: Path) -> None:
+    event = {**ORDER, "event": f" Order\nCompleted {'x' * 90}"}
+    assert new(event, "--fixtures", tmp_path).exit_code == 0
+    assert case(tmp_path, f"track: Order Completed {'x' * 90}").case.event == event
+    assert new({**ORDER, "event": "x" * 90}, "--fixtures", tmp_path, "--family", "b").exit_code == 2
+    assert (
+        new({**ORDER, "event": "x" * 90, "messageId": "m"}, "--fixtures", tmp_path).exit_code == 0
+    )
+    assert passes(tmp_path)
+
+
 def test_an_event_is_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "event.json"
     file.write_bytes(orjson.dumps(ORDER))
@@ -233,8 +245,12 @@ def test_an_event_is_read_from_a_file(tmp_path: Path) -> None:
     assert "  - name: from a file\n" in result.output
 
 
+def is_name(text: str) -> bool:
+    return text == text.strip() and "\n" not in text
+
+
 @settings(max_examples=25, deadline=None)
-@given(properties=OBJECT, name=st.text(min_size=1, max_size=10))
+@given(properties=OBJECT, name=st.text(min_size=1, max_size=10).filter(is_name))
 def test_whatever_an_event_holds_its_case_holds_the_same(
     tmp_path_factory: pytest.TempPathFactory, properties: dict[str, Any], name: str
 ) -> None:

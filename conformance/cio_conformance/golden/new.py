@@ -80,8 +80,8 @@ def new(
     """
     try:
         given = _event(event.read())
-        kind = str(given.get("type") or "event")
-        called = str(given.get("event") or given.get("name") or kind)
+        kind = _line(given.get("type")) or "event"
+        called = _line(given.get("event")) or _line(given.get("name")) or kind
         wanted = _Wanted(family or kind, name or called, profile, given)
         mappers = Mappers(overlay)
         if fixtures is None:
@@ -91,6 +91,11 @@ def new(
     except (FixtureError, TableError, NoGoldenError, SpliceError) as error:
         _fail(str(error))
     click.echo(f"{path}: added {wanted.full_name}; review it, and take its comment out")
+
+
+def _line(value: Any) -> str:
+    """A text as one line; empty where it is none."""
+    return " ".join(value.split()) if isinstance(value, str) else ""
 
 
 def _event(text: bytes) -> dict[str, Any]:
@@ -169,14 +174,15 @@ def _case(wanted: _Wanted, mapper: Mapper) -> list[str]:
     Raises NoGoldenError.
     """
     now = present(mapper, wanted.event)
-    keys: dict[str, Any] = {"name": wanted.name}
+    keys: dict[str, Any] = {}
     if covered := _covered(wanted, now, mapper):
         keys["covers"] = covered
     keys |= {"profile": wanted.profile, "event": wanted.event}
     keys |= {"refuse": now.refuse} if now.refuse else {"expect": now.expect}
     if now.warnings:
         keys["warnings"] = now.warnings
-    written = [write_end(key, value, 2) for key, value in keys.items()]
+    written = [f"name: {scalar(wanted.name)}"]
+    written += [write_end(key, value, 2) for key, value in keys.items()]
     first, *rest = "\n  ".join(written).split("\n")
     return [MARK, f"- {first}", *rest]
 
@@ -185,7 +191,7 @@ def _covered(wanted: _Wanted, now: Present, mapper: Mapper) -> list[str]:
     """The rows whose value stands in the output, or for which the event is refused."""
     case = Case.model_validate(
         {
-            "name": wanted.name,
+            "name": "new",
             "profile": wanted.profile,
             "event": wanted.event,
             **({"refuse": now.refuse} if now.refuse else {"expect": now.expect}),

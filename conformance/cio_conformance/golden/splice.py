@@ -113,14 +113,13 @@ class Splicer:
     def append(self, node: yaml.Node, item: Callable[[int], str]) -> Edit:
         """The edit that adds an item to the end of a sequence in block style.
 
-        ``item`` gives its lines, the dash of the first at the column that it is given. Raises
+        ``item`` gives its lines, the dash at the column that it is given. Raises
         SpliceError where the sequence is in brackets.
         """
         if not isinstance(node, yaml.SequenceNode) or node.flow_style or not node.value:
             raise SpliceError("expected a list of lines that begin with a dash")
         column = self._column(self._dash(node.value[-1]))
-        end = self._line_end(self._end(node.value[-1]))
-        return Edit(end, end, f"\n{item(column)}")
+        return self._lines_after(self._end(node.value[-1]), item(column))
 
     def _value(self, node: yaml.Node, old: Any, new: Any, lead: int) -> list[Edit]:
         """``lead`` is the place after the colon or the dash that the value stands behind."""
@@ -131,7 +130,8 @@ class Splicer:
                 return self._merged(node, old, new, lead)
             if self._is_plain(node) and old.keys() & new.keys():
                 return self.mapping(node, old, new)
-        if isinstance(node, yaml.SequenceNode) and old and new and self._is_plain(node):
+        are_lists = isinstance(old, list) and isinstance(new, list) and old and new
+        if isinstance(node, yaml.SequenceNode) and are_lists and self._is_plain(node):
             return self._sequence(node, old, new)
         return [self._replaced(node, new, lead)]
 
@@ -231,9 +231,8 @@ class Splicer:
             ]
         end = spans[after].end
         if not flows:
-            end = self._line_end(end)
-            text = "".join(f"\n{' ' * column}{each(column, column + INDENT)}" for each in write)
-            return [Edit(end, end, text)]
+            lines = [" " * column + each(column, column + INDENT) for each in write]
+            return [self._lines_after(end, "\n".join(lines))]
         text = ""
         at, rest = self._column(end), self._line_end(end) - end
         begin_lines = [span.start for span in spans if self._begins_line(span.start)]
@@ -249,6 +248,13 @@ class Splicer:
                 at += 2
             at += len(shown.rpartition("\n")[2])
         return [Edit(end, end, text)]
+
+    def _lines_after(self, at: int, lines: str) -> Edit:
+        """Adds lines after that of a place: before the next, since its own may be removed."""
+        start = self._next_line(at)
+        if start == len(self._text) and not self._text.endswith("\n"):
+            return Edit(start, start, f"\n{lines}")
+        return Edit(start, start, f"{lines}\n")
 
     def _is_plain(self, node: yaml.CollectionNode) -> bool:
         """Whether everything in it stands where it seems to: no alias."""
