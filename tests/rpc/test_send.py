@@ -152,6 +152,14 @@ async def test_a_dedup_window_of_nothing_still_tells_a_repeat_within_one_batch(
     assert (first.status, second.status) == (ACCEPTED, DUPLICATE)
 
 
+async def test_a_dedup_window_of_nothing_takes_the_repeat_of_another_call_at_once(
+    make_settings: Callable[..., Settings], fake: FakeCustomerIO
+) -> None:
+    async with calling(make_settings(dedup_window_seconds=0), fake) as caller:
+        receipts = [await caller.send(track(message_id="m")) for _ in range(3)]
+    assert [receipt.status for receipt in receipts] == [ACCEPTED, ACCEPTED, ACCEPTED]
+
+
 @pytest.mark.parametrize("field", ["properties", "context"])
 async def test_json_bytes_and_a_struct_give_the_same_in_customer_io(
     make_settings: Callable[..., Settings], fake: FakeCustomerIO, tmp_path: Any, field: str

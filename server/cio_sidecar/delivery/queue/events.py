@@ -91,7 +91,9 @@ class Events:
         size = sum(len(entry.event) + len(entry.operations) for entry in entries)
         self._check_room(len(entries), size)
         asked = [entry.message_id for entry in entries if entry.remember]
-        known, replaced = dedup.find(db, asked, since=now - self.limits.dedup_window_seconds)
+        # A window of no seconds is not the rest of the present one.
+        window = self.limits.dedup_window_seconds
+        known, replaced = dedup.find(db, asked, since=now - window if window else now + 1)
         results: list[bool] = []
         rows = []
         fresh = []
