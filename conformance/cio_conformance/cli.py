@@ -157,7 +157,7 @@ def run(
     from cio_conformance.suite import run_started, run_target
 
     tested = Tested(overlay=overlay, **what)
-    launch = tested.launch()
+    launch, via = tested.launch(), tested.via()
     goldens = _select(fixtures, pattern, profile or ("standard" if tested.target else None))
     credentials = Credentials(site_id, api_key)
     notes: list[str] = []
@@ -174,6 +174,7 @@ def run(
                 patience_seconds=patience,
                 tls=tested.tls(),
                 seed=seed,
+                via=via,
             )
         else:
             with ended_by_sigterm():
@@ -186,6 +187,7 @@ def run(
                     launch=launch,
                     seed=seed,
                     note=notes.append,
+                    via=via,
                 )
     except TargetError as error:
         _fail(error)

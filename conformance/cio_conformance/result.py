@@ -32,6 +32,8 @@ class Setup:
     """A folder of tables that extend the profile's."""
     settings: tuple[tuple[str, str], ...] = ()
     """Name and value of every other setting, by name: ``("event_id", "ulid")``."""
+    via: str = ""
+    """The driver, call and route by which a case is sent, where a driver sends it."""
 
     @property
     def golden_api(self) -> Api:
@@ -40,7 +42,8 @@ class Setup:
 
     def __str__(self) -> str:
         settings = (f"{name}={value}" for name, value in self.settings)
-        return ", ".join([self.profile, self.api, *settings])
+        via = [f"via {self.via}"] if self.via else []
+        return ", ".join([self.profile, self.api, *settings, *via])
 
 
 @dataclass(frozen=True, slots=True)

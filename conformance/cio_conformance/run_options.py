@@ -4,18 +4,20 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 from click.core import ParameterSource
 
 from cio_conformance.options import address
+from cio_conformance.via import Call, Route
 
 if TYPE_CHECKING:
     # Direct mode starts in half the time without gRPC.
     import grpc
 
     from cio_conformance.launch import Launch
+    from cio_conformance.via.passes import Via
 
 _SEEDS: Final = 2**32
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
@@ -36,6 +38,9 @@ class Tested:
     tls_cert: Path | None
     tls_key: Path | None
     overlay: Path | None
+    via_commands: tuple[str, ...] = ()
+    via_routes: tuple[Route, ...] = ()
+    via_calls: tuple[Call, ...] = ()
 
     def __post_init__(self) -> None:
         if self.target and self.command is not None:
@@ -56,6 +61,28 @@ class Tested:
             raise click.UsageError("--tls-cert and --tls-key go together")
         if self.tls_cert and not self.tls_ca:
             raise click.UsageError("--tls-cert and --tls-key need --tls-ca")
+
+        if not self.via_commands and (self.via_routes or self.via_calls):
+            raise click.UsageError("--via-route and --via-call are for --via alone")
+        if self.via_commands and self.tls_cert:
+            raise click.UsageError("--via takes no --tls-cert: drivers show no certificate")
+
+    def via(self) -> "Via | None":
+        """The drivers to send through; None without any. Raises click.UsageError."""
+        from cio_conformance.via.passes import Via
+
+        if not self.via_commands:
+            return None
+        tls = {"CIO_TLS_CA_FILE": str(self.tls_ca.absolute())} if self.tls_ca else {}
+        try:
+            via = Via.parse(self.via_commands, self.via_routes, self.via_calls, tls)
+        except ValueError as error:
+            raise click.UsageError(f"--via: {error}") from None
+        if self.target and via.passes > 1:
+            raise click.UsageError(
+                "--target remembers message ids: give one --via, --via-route and --via-call"
+            )
+        return via
 
     def launch(self) -> "Launch | None":
         """How to start the command; None without one. Raises click.UsageError."""
@@ -115,6 +142,28 @@ def tested_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="COMMAND",
             help="Start this implementation in place of the suite's own, told by variables "
             "(CIO_LISTEN, CIO_BASE_URL, …) what to do; see docs/protocol.md.",
+        ),
+        click.option(
+            "--via-call",
+            "via_calls",
+            multiple=True,
+            type=click.Choice(get_args(Call)),
+            help="By which call drivers send; may be given again. send if not given.",
+        ),
+        click.option(
+            "--via-route",
+            "via_routes",
+            multiple=True,
+            type=click.Choice(get_args(Route)),
+            help="In which form drivers send objects; both if not given.",
+        ),
+        click.option(
+            "--via",
+            "via_commands",
+            multiple=True,
+            metavar="COMMAND",
+            help="Send through this driver of a caller in another language, such as "
+            "clients/go/driver; may be given again. See docs/callers/driver.md.",
         ),
         fake_listen_option,
         target_option,

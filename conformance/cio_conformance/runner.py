@@ -13,7 +13,8 @@ from cio_conformance.inbox import Inbox
 from cio_conformance.result import Result, Setup
 from cio_conformance.verdict import ACCEPTED, Answer, Arrival, judge, plain, sides
 
-_SENTINEL: Final = "Conformance Sentinel"
+SENTINEL: Final = "Conformance Sentinel"
+"""Name of the event that shows that nothing more is coming."""
 
 
 class Sends(Protocol):
@@ -71,7 +72,7 @@ class Runner:
         """Blame what is left over on the last case; when the sidecar has stopped, or will send no
         more.
         """
-        left = [arrival for arrival in self._inbox.take() if _mark(arrival) is None]
+        left = [arrival for arrival in self._inbox.take() if mark_of(arrival) is None]
         if left and self._problems:
             self._blame(left, next(reversed(self._problems)))
 
@@ -122,11 +123,11 @@ class Runner:
                 "type": "track",
                 "messageId": mark,
                 "userId": "conformance-sentinel",
-                "event": _SENTINEL,
+                "event": SENTINEL,
             }
         )
         came = answer.status == ACCEPTED and self._inbox.wait(
-            lambda arrivals: any(_mark(arrival) == mark for arrival in arrivals),
+            lambda arrivals: any(mark_of(arrival) == mark for arrival in arrivals),
             self._patience_seconds,
         )
         if not came:
@@ -136,7 +137,7 @@ class Runner:
                 else f"the sidecar answered {answer}"
             )
             self._stuck = f"a plain track event, sent after {name!r}, was not delivered: {got}"
-        return [arrival for arrival in self._inbox.take() if _mark(arrival) is None]
+        return [arrival for arrival in self._inbox.take() if mark_of(arrival) is None]
 
     def _of(self, arrival: Arrival) -> str | None:
         return self._came.get(_key(arrival))
@@ -150,10 +151,10 @@ class Runner:
             self._problems[owner or after].append(f"a request that no case expects {why}: {shown}")
 
 
-def _mark(arrival: Arrival) -> Any:
+def mark_of(arrival: Arrival) -> Any:
     """The id of a sentinel; None for everything else."""
     body = arrival.operation["body"]
-    is_sentinel = isinstance(body, dict) and body.get("name") == _SENTINEL
+    is_sentinel = isinstance(body, dict) and body.get("name") == SENTINEL
     return body.get("id") if is_sentinel else None
 
 

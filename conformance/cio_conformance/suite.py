@@ -21,6 +21,7 @@ from cio_conformance.launch import Launch, Processes
 from cio_conformance.result import APIS, Result, Setup, SidecarApi
 from cio_conformance.runner import Runner
 from cio_conformance.target import hosted_fake, started, variable
+from cio_conformance.via.passes import Via
 
 AT_ONCE: Final = max(2, min(os.cpu_count() or 1, 4))
 """How many sidecars run at a time.
@@ -41,12 +42,14 @@ def run_started(
     launch: Launch | None = None,
     seed: int | None = None,
     note: Callable[[str], None] = lambda _: None,
+    via: Via | None = None,
 ) -> list[Result]:
     """Start a sidecar for every setup that the cases need, and run its cases. Raises TargetError.
 
     Cases that need loose JSON are run in direct mode; where ``launch`` starts another
-    implementation they are skipped. ``seed`` is that of the order in which the cases run, theirs if
-    None. ``note`` is told what a sidecar said for which a case failed.
+    implementation, or drivers send the events (``via``), they are skipped. ``seed`` is that of the
+    order in which the cases run, theirs if None. ``note`` is told what a sidecar said for which a
+    case failed.
     """
     cases: dict[Setup, list[Golden]] = defaultdict(list)
     for golden in goldens:
@@ -55,11 +58,11 @@ def run_started(
 
     def run(setup: Setup) -> list[Result]:
         sendable, loose = _split(cases[setup])
-        rendered = _skipped(loose, setup) if launch else _directly(loose, setup, seed)
+        rendered = _skipped(loose, setup) if launch or via else _directly(loose, setup, seed)
         return [*_run_started(sendable, setup, how), *rendered]
 
     processes = Processes()
-    how = _How(credentials, patience_seconds, launch, processes, seed, note)
+    how = _How(credentials, patience_seconds, launch, processes, seed, note, via)
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         try:
             return [result for results in pool.map(run, sorted(cases)) for result in results]
@@ -80,6 +83,7 @@ def run_target(
     patience_seconds: float,
     tls: grpc.ChannelCredentials | None = None,
     seed: int | None = None,
+    via: Via | None = None,
 ) -> list[Result]:
     """Run the cases of one profile against a sidecar that sends to the fake hosted here.
 
@@ -94,16 +98,20 @@ def run_target(
         Caller(address, timeout_seconds=patience_seconds, credentials=tls) as caller,
     ):
         caller.wait_until_serving(patience_seconds, lambda: None)
-        runner = Runner(setup, caller, inbox, patience_seconds=patience_seconds)
-        runner.run(_shuffled(sendable, seed))
-        runner.close()
+        if via:
+            results = via.run(_shuffled(sendable, seed), setup, address, inbox, patience_seconds)
+        else:
+            runner = Runner(setup, caller, inbox, patience_seconds=patience_seconds)
+            runner.run(_shuffled(sendable, seed))
+            runner.close()
+            results = runner.results(sendable)
     skipped = _skipped(loose, setup)
     skipped += [
         Result(golden, setup, "skipped", f"the target would need {_variables(golden)}")
         for golden in mine
         if golden.settings
     ]
-    return [*runner.results(sendable), *skipped]
+    return [*results, *skipped]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,7 @@ class _How:
     processes: Processes
     seed: int | None
     note: Callable[[str], None]
+    via: Via | None
 
 
 def _run_started(goldens: Sequence[Golden], setup: Setup, how: _How) -> list[Result]:
@@ -124,7 +133,9 @@ def _run_started(goldens: Sequence[Golden], setup: Setup, how: _How) -> list[Res
     inbox = Inbox()
     with hosted_fake(how.credentials, inbox.put) as (_, url):
         with (
-            started(setup, url, how.credentials, how.launch, how.processes) as sidecar,
+            started(
+                setup, url, how.credentials, how.launch, how.processes, dedup=how.via is None
+            ) as sidecar,
             Caller(sidecar.address, timeout_seconds=how.patience_seconds) as caller,
         ):
             try:
@@ -133,6 +144,9 @@ def _run_started(goldens: Sequence[Golden], setup: Setup, how: _How) -> list[Res
                 if sidecar.process.exit_code() is not None:
                     raise
                 raise TargetError(f"{error}\n{sidecar.account()}") from None
+            if how.via:
+                shuffled = _shuffled(goldens, how.seed)
+                return how.via.run(shuffled, setup, sidecar.address, inbox, how.patience_seconds)
             runner = Runner(
                 setup,
                 caller,

@@ -51,8 +51,12 @@ def started(
     credentials: Credentials,
     launch: Launch | None = None,
     processes: Processes | None = None,
+    *,
+    dedup: bool = True,
 ) -> Iterator[Sidecar]:
     """A sidecar process that sends to ``base_url``, while the context lasts.
+
+    Without ``dedup`` it is told to remember no message ids.
 
     It has just been started: wait until it serves. Without ``launch`` it is this package's own.
     Raises TargetError if it can't be started, or does not stop.
@@ -76,6 +80,8 @@ def started(
         if launch is None:
             # It stores next to nothing, and should run on a disk that is nearly full, too.
             environment["CIO_QUEUE_MIN_FREE_BYTES"] = "0"
+        if not dedup:
+            environment["CIO_DEDUP_WINDOW_SECONDS"] = "0"
         if setup.overlay:
             environment["CIO_OVERLAY"] = str(setup.overlay.absolute())
         # Our own works in the folder, where no file of the user's is in reach; a command of the

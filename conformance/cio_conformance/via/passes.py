@@ -1,0 +1,81 @@
+"""Which drivers cases go through, by which routes and calls, and a sidecar's cases through all."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
+
+from cio_conformance.fixtures import Golden
+from cio_conformance.inbox import Inbox
+from cio_conformance.result import Result, Setup
+from cio_conformance.via import Call, Route
+from cio_conformance.via.driver import Driver
+from cio_conformance.via.runner import ViaRunner
+
+ROUTES: Final[tuple[Route, ...]] = ("struct", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """Drivers, and how cases go through each of them."""
+
+    drivers: tuple[tuple[str, ...], ...]
+    """The command of each."""
+    routes: tuple[Route, ...] = ROUTES
+    calls: tuple[Call, ...] = ("send",)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """More of their environment."""
+
+    @classmethod
+    def parse(
+        cls,
+        commands: Sequence[str],
+        routes: Sequence[Route],
+        calls: Sequence[Call],
+        variables: Mapping[str, str],
+    ) -> Self:
+        """Read command lines as a shell would split them. Raises ValueError."""
+        drivers = tuple(tuple(shlex.split(text)) for text in commands)
+        if not all(drivers):
+            raise ValueError("expected a command, got nothing")
+        return cls(drivers, tuple(routes) or ROUTES, tuple(calls) or ("send",), variables)
+
+    @property
+    def passes(self) -> int:
+        """How often each case is sent at the most."""
+        return len(self.drivers) * len(self.routes) * len(self.calls)
+
+    def run(
+        self,
+        goldens: Sequence[Golden],
+        setup: Setup,
+        address: str,
+        inbox: Inbox,
+        patience_seconds: float,
+    ) -> list[Result]:
+        """Send cases to a sidecar through every driver; what none can send is skipped.
+
+        Raises TargetError.
+        """
+        results: list[Result] = []
+        for command in self.drivers:
+            left: dict[str, str] = {}
+            ran: set[str] = set()
+            for call in self.calls:
+                for route in self.routes:
+                    named = replace(setup, via=f"{shlex.join(command)} {call} {route}")
+                    with Driver(command, address, call, variables=self.variables) as driver:
+                        runner = ViaRunner(
+                            named, driver, route, inbox, patience_seconds=patience_seconds
+                        )
+                        more, why = runner.run(goldens)
+                    results += more
+                    ran |= {result.golden.name for result in more}
+                    left |= why
+            named = replace(setup, via=shlex.join(command))
+            results += [
+                Result(golden, named, "skipped", left[golden.name])
+                for golden in goldens
+                if golden.name not in ran
+            ]
+        return results
