@@ -20,7 +20,8 @@ CASES = """
 family: toy
 cases:
   - {name: a total, covers: [], profile: documented, event: {type: track, messageId: m1,
-     userId: ann, timestamp: 1700000000, event: Paid, properties: {total: 12, note: "é", tags: [1.5, null, {}]}},
+     userId: ann, timestamp: 1700000000, event: Paid,
+     properties: {total: 12, note: "é", tags: [1.5, null, {}]}},
      expect: {v1: [{method: POST, path: /api/v1/customers/ann/events, body: {name: Paid, id: m1,
        type: event, timestamp: 1700000000,
        data: {total: 12, note: "é", tags: [1.5, null, {}], userId: ann}}}], v2: []}}

@@ -1,0 +1,79 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var connectParams = grpc.ConnectParams{
+	Backoff: backoff.Config{
+		BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second,
+	},
+	MinConnectTimeout: 5 * time.Second,
+}
+
+// Refused is the error of an event, or a request, that can't be used as it is.
+type Refused struct {
+	Violations []*errdetails.BadRequest_FieldViolation
+}
+
+func (r *Refused) Error() string {
+	words := make([]string, len(r.Violations))
+	for i, v := range r.Violations {
+		words[i] = fmt.Sprintf("%s: %s (%s)", v.GetField(), v.GetDescription(), v.GetReason())
+	}
+	return "refused: " + strings.Join(words, "; ")
+}
+
+// retry calls until success, or an error that would only come again, or the end of ctx.
+func retry(ctx context.Context, call func() error) error {
+	for attempt := 0; ; attempt++ {
+		err := call()
+		wait, again := pause(err, attempt)
+		if !again || ctx.Err() != nil {
+			return refusal(err)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+	}
+}
+
+// pause says whether a call that ended so should be made again, and how long to wait before.
+func pause(err error, attempt int) (time.Duration, bool) {
+	backoff := 100 * time.Millisecond << min(attempt, 5)
+	wait := backoff/2 + rand.N(backoff)
+	failure := status.Convert(err)
+	switch failure.Code() {
+	case codes.Unavailable, codes.DeadlineExceeded:
+		return wait, true
+	case codes.ResourceExhausted:
+		for _, detail := range failure.Details() {
+			if info, ok := detail.(*errdetails.RetryInfo); ok {
+				return max(wait, info.GetRetryDelay().AsDuration()), true
+			}
+		}
+	}
+	return 0, false
+}
+
+// refusal makes a *Refused of an error that names fields, and leaves any other as it is.
+func refusal(err error) error {
+	for _, detail := range status.Convert(err).Details() {
+		if bad, ok := detail.(*errdetails.BadRequest); ok {
+			return &Refused{bad.GetFieldViolations()}
+		}
+	}
+	return err
+}
