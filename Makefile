@@ -6,7 +6,7 @@ PROTOS := $(wildcard protos/cio/sidecar/v1/*.proto)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format protos conformance reference coverage mutate soak kills clean
+.PHONY: help run test lint format protos conformance clients reference coverage mutate soak kills clean
 REFERENCE := conformance/reference/node
 
 help: ## Show this list
@@ -23,6 +23,9 @@ conformance: $(VENV)/ready ## Run the conformance suite against this sidecar (AR
 
 reference: $(VENV)/ready $(REFERENCE)/node_modules ## Run the suite against a second implementation, in Node.js
 	$(BIN)/cio-conformance run --exec 'node $(REFERENCE)/server.mjs' --profile documented --api v1 $(ARGS)
+
+clients: $(VENV)/ready ## Build the callers in clients/, and run the suite through them (ARGS is passed on)
+	PATH="$(CURDIR)/$(BIN):$$PATH" clients/run $(ARGS)
 
 $(REFERENCE)/node_modules: $(REFERENCE)/package-lock.json
 	cd $(REFERENCE) && npm ci --silent

@@ -29,7 +29,7 @@ export class EventStream {
   readonly #open: () => Call;
   readonly #onResult: OnResult;
   readonly #ended = deferred();
-  #call: Call;
+  #call: Call | undefined; // None while it waits to be opened again.
   #unacked: StreamRequest[] = [];
   #named = new Map<string, EventResult>();
   #sequence = 0;
@@ -43,7 +43,7 @@ export class EventStream {
     this.#onResult = onResult;
     // Who neither sends nor closes any more must not be ended by an unhandled rejection.
     this.#ended.promise.catch(() => {});
-    this.#call = this.#start();
+    this.#start();
   }
 
   /** Puts events on the stream, as one message, when there is room. Rejects once it has ended. */
@@ -52,18 +52,18 @@ export class EventStream {
     if (this.#failure) throw this.#failure;
     const message = { sequence: ++this.#sequence, events: events.map(identified) };
     this.#unacked.push(message);
-    this.#call.write(message);
+    this.#call?.write(message);
   }
 
   /** Waits until everything is acked. Rejects where it was not. */
   close(): Promise<void> {
     this.#closing = true;
-    this.#call.end();
+    this.#call?.end();
     return this.#ended.promise;
   }
 
-  #start(): Call {
-    const call = this.#open();
+  #start(): void {
+    const call = (this.#call = this.#open());
     this.#named.clear();
     call.on("data", (ack: StreamResponse) => this.#settle(ack));
     call.on("error", () => {}); // "status" tells more.
@@ -78,11 +78,11 @@ export class EventStream {
     });
     for (const message of this.#unacked) call.write(message);
     if (this.#closing) call.end();
-    return call;
   }
 
   async #broke(call: Call, failure: Failure): Promise<void> {
     if (call !== this.#call) return;
+    this.#call = undefined;
     const wait = pause(failure, this.#attempt++);
     if (wait === undefined) {
       const error = refusal(failure);
@@ -95,7 +95,7 @@ export class EventStream {
       return;
     }
     await sleep(wait);
-    this.#call = this.#start();
+    this.#start();
   }
 
   #settle(ack: StreamResponse): void {
