@@ -190,6 +190,9 @@ _OF_A_SIDECAR: Final = (
     ("site_id", "--site-id"),
     ("api_key", "--api-key"),
     ("patience", "--patience"),
+    ("via_commands", "--via"),
+    ("via_routes", "--via-route"),
+    ("via_calls", "--via-call"),
 )
 
 

@@ -14,9 +14,11 @@ from typing import Any, get_args
 import grpc
 import pytest
 import trustme
+from cio_conformance.credentials import Credentials
 from cio_conformance.fake import FakeCustomerIO, Received
-from cio_conformance.target import Credentials, hosted_fake
-from cio_conformance.via.driver import Call, Driver
+from cio_conformance.target import hosted_fake
+from cio_conformance.via import Call
+from cio_conformance.via.driver import Driver
 from google.rpc import error_details_pb2
 from ulid import ULID
 
@@ -47,13 +49,18 @@ def line(**event: Any) -> bytes:
     return json.dumps({"type": "track", "userId": "ann", "event": "Paid", **event}).encode() + b"\n"
 
 
+def failures(output: str) -> str:
+    lines = output.splitlines()
+    return "\n".join(line for line in lines if not line.startswith("skipped "))[:5000]
+
+
 @pytest.mark.timeout(900)
 def test_every_case_comes_out_the_same_in_every_language_and_by_both_routes() -> None:
     vias = [option for command in drivers() for option in ("--via", *command)]
     if not vias:
         pytest.skip("no caller's tools are installed")
     result = invoke(*vias)
-    assert result.exit_code == 0, result.output[-5000:]
+    assert result.exit_code == 0, failures(result.output)
     assert ", 0 failed, " in result.output.splitlines()[-1]
 
 
@@ -63,7 +70,7 @@ def test_a_batch_and_a_stream_come_to_the_same_as_single_calls(language: str) ->
     calls = ("--via-call", "batch", "--via-call", "stream")
     narrow = ("--profile", "documented", "--api", "auto", "--filter", "^(?!settings)")
     result = invoke("--via", *driver(language), *calls, *narrow)
-    assert result.exit_code == 0, result.output[-5000:]
+    assert result.exit_code == 0, failures(result.output)
 
 
 @any_language

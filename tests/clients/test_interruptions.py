@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cio_conformance.credentials import Credentials
 from cio_conformance.fake import Received
-from cio_conformance.target import Credentials, hosted_fake
+from cio_conformance.target import hosted_fake
 from cio_conformance.via.driver import Driver
 
 from tests.clients.support import LANGUAGES, driver

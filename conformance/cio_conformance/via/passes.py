@@ -62,16 +62,16 @@ class Via:
             left: dict[str, str] = {}
             ran: set[str] = set()
             for call in self.calls:
-                for route in self.routes:
-                    named = replace(setup, via=f"{shlex.join(command)} {call} {route}")
-                    with Driver(command, address, call, variables=self.variables) as driver:
+                with Driver(command, address, call, variables=self.variables) as driver:
+                    for route in self.routes:
+                        named = replace(setup, via=f"{shlex.join(command)} {call} {route}")
                         runner = ViaRunner(
                             named, driver, route, inbox, patience_seconds=patience_seconds
                         )
                         more, why = runner.run(goldens)
-                    results += more
-                    ran |= {result.golden.name for result in more}
-                    left |= why
+                        results += more
+                        ran |= {result.golden.name for result in more}
+                        left |= why
             named = replace(setup, via=shlex.join(command))
             results += [
                 Result(golden, named, "skipped", left[golden.name])
