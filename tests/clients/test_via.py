@@ -19,18 +19,34 @@ ROOT = Path(__file__).parents[2]
 CASES = """
 family: toy
 cases:
-  - {name: a total, covers: [], profile: documented, event: {type: track, messageId: m1,
-     userId: ann, timestamp: 1700000000, event: Paid,
-     properties: {total: 12, note: "é", tags: [1.5, null, {}]}},
-     expect: {v1: [{method: POST, path: /api/v1/customers/ann/events, body: {name: Paid, id: m1,
-       type: event, timestamp: 1700000000,
-       data: {total: 12, note: "é", tags: [1.5, null, {}], userId: ann}}}], v2: []}}
-  - {name: a large integer, covers: [], profile: documented, event: {type: track, messageId: m2,
-     userId: bob, timestamp: 1700000000, event: Paid, properties: {n: 9007199254740993}},
-     expect: {v1: [{method: POST, path: /api/v1/customers/bob/events, body: {name: Paid, id: m2,
-       type: event, timestamp: 1700000000, data: {n: 9007199254740993, userId: bob}}}], v2: []}}
-  - {name: nobody, covers: [], profile: documented, event: {type: page, messageId: m3, name: Home},
-     refuse: [{field: userId, reason: NO_PERSON}]}
+  - name: a total
+    covers: []
+    profile: documented
+    event: {type: track, messageId: m1, userId: ann, timestamp: 1700000000, event: Paid,
+      properties: {total: 12, note: "é", tags: [1.5, null, {}]}}
+    expect:
+      v1: [{method: POST, path: /api/v1/customers/ann/events, body: {name: Paid, id: m1,
+        type: event, timestamp: 1700000000,
+        data: {total: 12, note: "é", tags: [1.5, null, {}], userId: ann}}}]
+      v2: [{method: POST, path: /api/v2/batch, body: {type: person, identifiers: {id: ann},
+        action: event, name: Paid, id: m1, timestamp: 1700000000,
+        attributes: {total: 12, note: "é", tags: [1.5, null, {}], userId: ann}}}]
+  - name: a large integer
+    covers: []
+    profile: documented
+    event: {type: track, messageId: m2, userId: bob, timestamp: 1700000000, event: Paid,
+      properties: {n: 9007199254740993}}
+    expect:
+      v1: [{method: POST, path: /api/v1/customers/bob/events, body: {name: Paid, id: m2,
+        type: event, timestamp: 1700000000, data: {n: 9007199254740993, userId: bob}}}]
+      v2: [{method: POST, path: /api/v2/batch, body: {type: person, identifiers: {id: bob},
+        action: event, name: Paid, id: m2, timestamp: 1700000000,
+        attributes: {n: 9007199254740993, userId: bob}}}]
+  - name: nobody
+    covers: []
+    profile: documented
+    event: {type: page, messageId: m3, name: Home}
+    refuse: [{field: userId, reason: NO_PERSON}]
 """
 
 
@@ -63,6 +79,17 @@ def test_several_drivers_share_a_sidecar(cases: Path) -> None:
     assert "FAILED toy: a large integer [documented, v1, via " in output
     assert "doubles send json]" in output
     assert code == 1
+
+
+def test_the_order_of_keys_in_text_made_of_an_object_counts_for_json_and_not_for_a_struct(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    case = "settings_device_events: Application Installed, every row"
+    narrow = ("--profile", "standard", "--api", "v1", "--filter", case)
+    result = invoke("--via", toy("sorts"), *narrow)
+    assert result.output.splitlines()[-1] == "1 passed, 1 failed, 0 skipped"
+    assert "send json]" in result.output
 
 
 def test_a_case_that_no_chosen_route_can_carry_is_skipped(cases: Path) -> None:

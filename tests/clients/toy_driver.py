@@ -1,7 +1,8 @@
 """A driver in Python, by which the suite's side is tested: ``python -m tests.clients.toy_driver``.
 
-Manners, as an argument: ``doubles`` sends JSON numbers through a double, ``mute`` answers nothing,
-``babbles`` writes no receipt, ``leaves`` ends after the first event and says why.
+Manners, as an argument: ``doubles`` sends JSON numbers through a double, ``sorts`` sorts JSON's
+keys, ``mute`` answers nothing, ``babbles`` writes no receipt, ``leaves`` ends after the first event
+and says why.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def fill(message: event_pb2.Object, value: Any, manner: str) -> None:
         message.struct.update(value)
     elif manner == "doubles":
         message.json = json.dumps(json.loads(value, parse_int=float)).encode()
+    elif manner == "sorts":
+        message.json = json.dumps(json.loads(value), sort_keys=True).encode()
     else:
         message.json = value.encode()
 
