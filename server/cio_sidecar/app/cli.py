@@ -35,12 +35,12 @@ from cio_sidecar.app.config import (
     unknown_variables,
 )
 from cio_sidecar.app.tables import load_tables
+from cio_sidecar.intake import iso_time
 from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.profiles import TableSet
 from cio_sidecar.mapping.schema import table_schema
 from cio_sidecar.mapping.transforms import NoValue, unix_seconds
 from cio_sidecar.renderer import Renderer
-from cio_sidecar.rpc.intake import iso_time
 
 log = logging.getLogger(__name__)
 

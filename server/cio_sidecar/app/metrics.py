@@ -11,7 +11,7 @@ from cio_sidecar.app.reload import Reloader
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.queue.entry import Stats
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
-from cio_sidecar.rpc.intake import Intake
+from cio_sidecar.intake import Intake
 
 
 class Metrics(Collector):

@@ -8,8 +8,8 @@ from typing import Final
 
 from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.tables import load_tables
+from cio_sidecar.intake import Intake
 from cio_sidecar.renderer import Renderer
-from cio_sidecar.rpc.intake import Intake
 
 _LOOK_SECONDS: Final = 1
 

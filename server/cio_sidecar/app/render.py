@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
+from cio_sidecar.intake import complete
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.renderer import Refused, Renderer
-from cio_sidecar.rpc.intake import complete
 from cio_sidecar.rpc.mapping_service import requests
 
 

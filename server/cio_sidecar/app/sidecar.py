@@ -24,10 +24,10 @@ from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender, Unreachable
 from cio_sidecar.delivery.shipper import refused_credentials
+from cio_sidecar.intake import Intake
 from cio_sidecar.renderer import Renderer
 from cio_sidecar.rpc.delivery_service import DeliveryService
 from cio_sidecar.rpc.ingest import IngestService
-from cio_sidecar.rpc.intake import Intake
 from cio_sidecar.rpc.mapping_service import MappingService
 from cio_sidecar.rpc.server import Server
 from cio_sidecar.rpc.tls import TlsFiles

@@ -1,7 +1,14 @@
 """What mapping has to say of an event or a table: violations, warnings, and a refused table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+MOST_VIOLATIONS: Final = 12
+"""How many violations or warnings of one event a caller is shown."""
+FIELD_CHARACTERS: Final = 200
+"""How many characters of a field's name."""
+_DESCRIPTION_CHARACTERS: Final = 300
 
 
 class Violation(NamedTuple):
@@ -22,6 +29,34 @@ class FieldWarning(NamedTuple):
     """The field by its Segment name, keys joined by dots."""
     description: str
     """For a person: what was done, and why."""
+
+
+def clip(violations: Sequence[Violation], most_bytes: int | None = None) -> list[Violation]:
+    """At most a dozen violations, with fields and descriptions of a bearable length.
+
+    ``most_bytes`` bounds what they have together in UTF-8; the first is always among them.
+    """
+    clipped: list[Violation] = []
+    size = 0
+    for violation in violations[:MOST_VIOLATIONS]:
+        short = Violation(
+            shorten(violation.field, FIELD_CHARACTERS),
+            violation.reason,
+            shorten(violation.description, _DESCRIPTION_CHARACTERS),
+        )
+        size += len("".join(short).encode())
+        if clipped and most_bytes is not None and size > most_bytes:
+            break
+        clipped.append(short)
+    more = len(violations) - len(clipped)
+    if more:
+        clipped.append(Violation("", "MORE", f"{more:,} more violations are not listed"))
+    return clipped
+
+
+def shorten(text: str, most: int) -> str:
+    """At most so many characters of a text."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The gRPC services, and what they share with any other door: taking events in."""
+"""The gRPC services."""

@@ -8,11 +8,11 @@ import grpc
 from cio.sidecar.v1 import event_pb2, ingest_pb2
 
 from cio_sidecar.delivery.queue.entry import QueueError
+from cio_sidecar.intake import Intake, Receipt, Status
 from cio_sidecar.mapping.event import MESSAGE_ID_BYTES, Event
 from cio_sidecar.renderer import Refused
 from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode, decode_events
 from cio_sidecar.rpc.event_message import to_event
-from cio_sidecar.rpc.intake import Intake, Receipt, Status
 from cio_sidecar.rpc.status import (
     abort_invalid,
     abort_queue,

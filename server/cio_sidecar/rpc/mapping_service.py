@@ -13,13 +13,13 @@ from google.protobuf.message import Message
 from cio_sidecar.customerio import track_v1, track_v2
 from cio_sidecar.customerio.operation import V1_ONLY
 from cio_sidecar.customerio.request import Request
+from cio_sidecar.intake import Intake, complete, iso_time
 from cio_sidecar.mapping.errors import TableError, Violation
 from cio_sidecar.mapping.profiles import TableSet, load_profile
 from cio_sidecar.mapping.table import Input, Level, When
 from cio_sidecar.renderer import Refused, Rendered
 from cio_sidecar.rpc.decode import InvalidRequest, decode
 from cio_sidecar.rpc.event_message import to_event
-from cio_sidecar.rpc.intake import Intake, complete, iso_time
 from cio_sidecar.rpc.status import abort_invalid, abort_not_found, warning_messages
 
 Context = grpc.aio.ServicerContext[Any, Any]

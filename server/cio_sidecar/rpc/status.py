@@ -11,15 +11,18 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from cio_sidecar.delivery.queue.entry import QueueError, QueueFull
-from cio_sidecar.mapping.errors import FieldWarning, Violation
+from cio_sidecar.intake import RETRY_SECONDS
+from cio_sidecar.mapping.errors import (
+    FIELD_CHARACTERS,
+    MOST_VIOLATIONS,
+    FieldWarning,
+    Violation,
+    clip,
+    shorten,
+)
 
 DOMAIN: Final = "cio-sidecar"
 """The domain of every ErrorInfo."""
-RETRY_SECONDS: Final = 1
-
-_MOST_VIOLATIONS: Final = 12
-_FIELD_CHARACTERS: Final = 200
-_DESCRIPTION_CHARACTERS: Final = 300
 
 # A status travels in HTTP/2 headers, of which clients take 8 KB by default: its words once with
 # three bytes for each that is not ASCII, and once more with the details, in base64.
@@ -64,29 +67,6 @@ async def abort_not_found(
     await _abort(context, code_pb2.NOT_FOUND, words, reason)
 
 
-def clip(violations: Sequence[Violation], most_bytes: int | None = None) -> list[Violation]:
-    """At most a dozen violations, with fields and descriptions of a bearable length.
-
-    ``most_bytes`` bounds what they have together in UTF-8; the first is always among them.
-    """
-    clipped: list[Violation] = []
-    size = 0
-    for violation in violations[:_MOST_VIOLATIONS]:
-        short = Violation(
-            _shorten(violation.field, _FIELD_CHARACTERS),
-            violation.reason,
-            _shorten(violation.description, _DESCRIPTION_CHARACTERS),
-        )
-        size += len("".join(short).encode())
-        if clipped and most_bytes is not None and size > most_bytes:
-            break
-        clipped.append(short)
-    more = len(violations) - len(clipped)
-    if more:
-        clipped.append(Violation("", "MORE", f"{more:,} more violations are not listed"))
-    return clipped
-
-
 def violation_messages(violations: Sequence[Violation]) -> list[ingest_pb2.FieldViolation]:
     """Violations as they stand in a result."""
     return [
@@ -101,14 +81,10 @@ def warning_messages(warnings: Sequence[FieldWarning]) -> list[ingest_pb2.FieldW
     """Warnings as they stand in a result."""
     return [
         ingest_pb2.FieldWarning(
-            field=_shorten(warning.field, _FIELD_CHARACTERS), description=warning.description
+            field=shorten(warning.field, FIELD_CHARACTERS), description=warning.description
         )
-        for warning in warnings[:_MOST_VIOLATIONS]
+        for warning in warnings[:MOST_VIOLATIONS]
     ]
-
-
-def _shorten(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 async def _abort(

@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 from cio.sidecar.v1 import event_pb2, ingest_pb2
 
 from cio_sidecar.delivery.queue.entry import Line, QueueError, QueueFull
+from cio_sidecar.intake import Intake, Receipt, Rendered
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.event import Event
 from cio_sidecar.renderer import Refused
 from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode_events
-from cio_sidecar.rpc.intake import Intake, Receipt, Rendered
 
 MESSAGES_AHEAD: Final = 64
 """How many messages of a stream are read before the first of them is acked."""

@@ -6,12 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from typing import Final
 
 from cio_sidecar.delivery.queue.entry import Entry, Line, pack
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.mapping.errors import FieldWarning, Violation
 from cio_sidecar.mapping.event import Event
 from cio_sidecar.renderer import Refused, Renderer
+
+RETRY_SECONDS: Final = 1
+"""After how many seconds a caller who was turned away may try again."""
 
 log = logging.getLogger(__name__)
 
