@@ -14,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from cio_sidecar.app.config import Settings
+from cio_sidecar.app.config import SECRETS, Settings
 from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.profiles import load_profile
 from cio_sidecar.mapping.transforms import TRANSFORMS
@@ -138,7 +138,7 @@ def test_render_prints_what_the_readme_shows() -> None:
 def test_every_setting_is_in_the_readme_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         shown = str(field.default).lower() if isinstance(field.default, bool) else field.default
-        default = "" if name == "api_key" or field.default in (None, "", ()) else f"`{shown}`"
+        default = "" if name in SECRETS or field.default in (None, "", ()) else f"`{shown}`"
         assert f"| `CIO_{name.upper()}` | {default} | {field.description} |" in README
 
 

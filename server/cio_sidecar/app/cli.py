@@ -29,6 +29,7 @@ from cio_sidecar.app.command import (
 )
 from cio_sidecar.app.config import (
     ENV_PREFIX,
+    SECRETS,
     ConfigError,
     Settings,
     load_settings,
@@ -44,9 +45,7 @@ from cio_sidecar.renderer import Renderer
 
 log = logging.getLogger(__name__)
 
-# A key on the command line shows in every list of processes.
-_NOT_FLAGS: Final = frozenset({"api_key"})
-_FLAGS: Final = tuple(name for name in Settings.model_fields if name not in _NOT_FLAGS)
+_FLAGS: Final = tuple(name for name in Settings.model_fields if name not in SECRETS)
 # The fake stands in for all of these.
 _NOT_OF_DEV: Final = frozenset(
     {"site_id", "site_id_file", "api_key_file", "region", "base_url", "data_dir"}

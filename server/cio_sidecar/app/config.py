@@ -1,7 +1,9 @@
 """Settings: from flags, ``CIO_…`` variables or a file, in that order of precedence."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -26,6 +28,10 @@ ENV_PREFIX: Final = "CIO_"
 
 REGIONS: Final = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
 """The Track API's base URL of each region."""
+
+
+SECRETS: Final = frozenset({"api_key", "http_ingest_write_key"})
+"""Settings that no list of processes, message or log may show."""
 
 
 class ConfigError(Exception):
@@ -81,6 +87,18 @@ class Settings(BaseSettings):
     http_listen: str = Field(
         "127.0.0.1:9464",
         description="Where /livez, /readyz and /metrics are served: host:port, or off.",
+    )
+    http_ingest: str = Field(
+        "off",
+        description="Where the SDKs of Segment and RudderStack are served: host:port, or off.",
+    )
+    http_ingest_write_key: SecretStr = Field(
+        SecretStr(""),
+        description="The write keys that are accepted there, separated by commas; none given: any. "
+        "Required beyond loopback. Not a flag.",
+    )
+    http_ingest_write_key_file: Path | None = Field(
+        None, description="File that holds those write keys instead, also one a line."
     )
     data_dir: Path = Field(
         Path("cio-sidecar-data"), description="Folder of the queue file and all else that lasts."
@@ -186,7 +204,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _read_files(cls, values: Any) -> Any:
-        for name in ("site_id", "api_key"):
+        for name in ("site_id", "api_key", "http_ingest_write_key"):
             path = values.get(f"{name}_file")
             if path and values.get(name):
                 raise ValueError(f"{_variable(name)} and {_variable(name)}_FILE are both set")
@@ -205,6 +223,12 @@ class Settings(BaseSettings):
                 "CIO_BASE_URL: expected http://host or https://host, with a port and a path where "
                 f"needed and nothing else, got {self.base_url.rpartition('@')[2]!r}"
             )
+        if self.http_ingest != "off" and not (self.write_keys or _is_loopback(self.http_ingest)):
+            raise ValueError(
+                "CIO_HTTP_INGEST_WRITE_KEY (or …_FILE) must be set where CIO_HTTP_INGEST is "
+                f"reached from other machines, as {self.http_ingest} is: give a key of your "
+                "choice, which the SDKs send as their write key"
+            )
         if self.keep_device_events and self.profile != "standard":
             raise ValueError(
                 "CIO_KEEP_DEVICE_EVENTS: only the profile standard knows device events"
@@ -215,6 +239,11 @@ class Settings(BaseSettings):
     def options(self) -> Options:
         """The settings that change what events become."""
         return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
+
+    @property
+    def write_keys(self) -> tuple[str, ...]:
+        """The write keys that the HTTP door accepts; none: any."""
+        return tuple(re.findall(r"[^\s,]+", self.http_ingest_write_key.get_secret_value()))
 
     @property
     def queue_limits(self) -> Limits:
@@ -299,7 +328,7 @@ def _explain(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         known = ", ".join(Settings.model_fields)
         return f"{name}: there is no such setting; there are {known}"
-    got = "" if name == "api_key" else f", got {detail['input']!r:.60}"
+    got = "" if name in SECRETS else f", got {detail['input']!r:.60}"
     return f"{_variable(name)}: {message[0].lower()}{message[1:]}{got}"
 
 
@@ -313,6 +342,15 @@ def _is_base_url(text: str) -> bool:
             and url.port
             and not (url.user or url.password or url.query_string or url.fragment)
         )
+    except ValueError:
+        return False
+
+
+def _is_loopback(listen: str) -> bool:
+    """Whether ``host:port`` is reached from this machine alone, or is no address at all."""
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return host in ("", "localhost") or ip_address(host).is_loopback
     except ValueError:
         return False
 

@@ -92,7 +92,11 @@ async def run(settings: Settings, *, once: bool, stopped: asyncio.Event) -> bool
             # It stores next to nothing, and should run on a disk that is nearly full, too.
             changes["queue_min_free_bytes"] = 0
         if once:
-            changes |= {"listen": f"unix:{folder}/grpc.sock", "http_listen": "off"}
+            changes |= {
+                "listen": f"unix:{folder}/grpc.sock",
+                "http_listen": "off",
+                "http_ingest": "off",
+            }
         sidecar = await stack.enter_async_context(Sidecar(settings.model_copy(update=changes)))
         show.say(f"fake Customer.io on {fake_host.url}, sidecar on {sidecar.address}\n")
         sent = await _play(sidecar.address, show)
@@ -109,6 +113,8 @@ async def run(settings: Settings, *, once: bool, stopped: asyncio.Event) -> bool
             show.say(f"what the fake holds: {fake_host.url}/_fake/people, …/events, …/requests")
             if http:
                 show.say(f"readiness and metrics: http://{http}/readyz, http://{http}/metrics")
+            if sidecar.http_ingest_address:
+                show.say(f"the SDKs of Segment: http://{sidecar.http_ingest_address}")
             await stopped.wait()
         return all_well
 

@@ -1,30 +1,33 @@
-"""Health, readiness and metrics over HTTP."""
+"""What is served over HTTP: health, readiness and metrics, and any other application."""
 
+import logging
 import time
 from collections.abc import Callable
+from typing import Final
 
 from aiohttp import web
 
 from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.rpc.server import port_of
 
+# aiohttp logs a traceback for bytes that are no HTTP, and quotes them.
+_SILENT: Final = logging.getLogger(f"{__name__}.protocol")
+_SILENT.setLevel(logging.CRITICAL)
 
-class HttpServer:
-    """Serves /livez, /readyz and /metrics."""
+_GRACE_SECONDS: Final = 5
 
-    def __init__(self, metrics: Metrics, not_ready_because: Callable[[], str | None]) -> None:
-        """``not_ready_because`` says why the sidecar is not ready; None if it is."""
-        self._metrics = metrics
-        self._not_ready_because = not_ready_because
-        app = web.Application()
-        app.add_routes(
-            [
-                web.get("/livez", self._livez),
-                web.get("/readyz", self._readyz),
-                web.get("/metrics", self._metrics_page),
-            ]
+
+class HttpHost:
+    """Serves an application on one address. Bodies come as they were sent, not unpacked."""
+
+    def __init__(self, app: web.Application, *, grace_seconds: float) -> None:
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            auto_decompress=False,
+            logger=_SILENT,
+            shutdown_timeout=grace_seconds,
         )
-        self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self, listen: str) -> str:
         """Listen on ``host:port``; returns the address, with the port it got.
@@ -40,8 +43,26 @@ class HttpServer:
         return f"{host}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening, and let requests at hand end within the grace."""
         await self._runner.cleanup()
+
+
+class HttpServer(HttpHost):
+    """Serves /livez, /readyz and /metrics."""
+
+    def __init__(self, metrics: Metrics, not_ready_because: Callable[[], str | None]) -> None:
+        """``not_ready_because`` says why the sidecar is not ready; None if it is."""
+        self._metrics = metrics
+        self._not_ready_because = not_ready_because
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics_page),
+            ]
+        )
+        super().__init__(app, grace_seconds=_GRACE_SECONDS)
 
     async def _livez(self, _: web.Request) -> web.Response:
         return web.json_response({"live": True})

@@ -11,6 +11,7 @@ from cio_sidecar.app.reload import Reloader
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.queue.entry import Stats
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_sidecar.http_ingest.door import DoorCounters
 from cio_sidecar.intake import Intake
 
 
@@ -18,8 +19,15 @@ class Metrics(Collector):
     """The sidecar's metrics."""
 
     def __init__(
-        self, intake: Intake, queue: SqliteQueue, dispatcher: Dispatcher, reloader: Reloader
+        self,
+        intake: Intake,
+        queue: SqliteQueue,
+        dispatcher: Dispatcher,
+        reloader: Reloader,
+        door: DoorCounters | None = None,
     ) -> None:
+        """``door`` counts what comes over HTTP, where that is on."""
+        self._door = door
         self._reloader = reloader
         self._intake = intake
         self._queue = queue
@@ -45,6 +53,8 @@ class Metrics(Collector):
         for status, count in self._intake.counters.by_status.items():
             received.add_metric([status.value], count)
         yield received
+        if self._door:
+            yield from self._of_door(self._door)
         counters = self._dispatcher.counters
         yield CounterMetricFamily(
             "cio_events_warned", "Accepted events with warnings.", self._intake.counters.warned
@@ -107,6 +117,24 @@ class Metrics(Collector):
             self._reloader.loaded_at,
         )
         yield from self._of_delivery(self._dispatcher)
+
+    def _of_door(self, door: DoorCounters) -> Iterable[Metric]:
+        events = CounterMetricFamily(
+            "cio_http_ingest_events",
+            "Those of the received events that came over HTTP, and those excluded there.",
+            labels=["status"],
+        )
+        for status, count in door.events.items():
+            events.add_metric([status], count)
+        yield events
+        requests = CounterMetricFamily(
+            "cio_http_ingest_requests",
+            "Requests with events over HTTP, by the status of the answer.",
+            labels=["status"],
+        )
+        for code, count in sorted(door.requests.items()):
+            requests.add_metric([str(code)], count)
+        yield requests
 
     def _of_delivery(self, dispatcher: Dispatcher) -> Iterable[Metric]:
         concurrency = dispatcher.policy.concurrency

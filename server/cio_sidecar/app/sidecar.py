@@ -4,8 +4,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from ulid import ULID
 
 from cio_sidecar import __version__
 from cio_sidecar.app.config import ConfigError, Settings
-from cio_sidecar.app.http import HttpServer
+from cio_sidecar.app.http import HttpHost, HttpServer
 from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.app.reload import Reloader
 from cio_sidecar.app.tables import load_tables
@@ -24,6 +25,7 @@ from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender, Unreachable
 from cio_sidecar.delivery.shipper import refused_credentials
+from cio_sidecar.http_ingest.door import Door
 from cio_sidecar.intake import Intake
 from cio_sidecar.renderer import Renderer
 from cio_sidecar.rpc.delivery_service import DeliveryService
@@ -47,6 +49,7 @@ class Sidecar:
         self.address = ""
         """Where gRPC listens."""
         self.http_address: str | None = None
+        self.http_ingest_address: str | None = None
         self._stack = AsyncExitStack()
         self._stopping = False
         self._deadline = 0.0
@@ -120,8 +123,10 @@ class Sidecar:
         self._start_task(self.reloader.run())
         if settings.overlay_watch and settings.overlay:
             self._start_task(self.reloader.watch(settings.overlay))
+        self.door = self._make_door(intake) if settings.http_ingest != "off" else None
         if settings.http_listen != "off":
-            metrics = Metrics(intake, self.queue, self.dispatcher, self.reloader)
+            counters = self.door.counters if self.door else None
+            metrics = Metrics(intake, self.queue, self.dispatcher, self.reloader, counters)
             http = HttpServer(metrics, self._not_ready_because)
             self._stack.push_async_callback(http.stop)
             self.http_address = await self._listening("CIO_HTTP_LISTEN", http.start)
@@ -130,12 +135,18 @@ class Sidecar:
             MappingService(intake, clock=time.time),
             DeliveryService(self.queue, self.dispatcher, lambda: intake.renderer),
         )
-        self._stack.push_async_callback(server.stop, settings.shutdown_grace_seconds)
+        grace_seconds = settings.shutdown_grace_seconds
+        stops: list[Callable[[], Awaitable[None]]] = [partial(server.stop, grace_seconds)]
+        self._stack.push_async_callback(_all, stops)
         self.queue.on_condition = lambda: server.set_accepting(
             self.queue.not_accepting_because is None
         )
         await self.queue.try_out()
         self.queue.on_condition()
+        if self.door:
+            host = HttpHost(self.door.application(), grace_seconds=grace_seconds)
+            stops.append(host.stop)
+            self.http_ingest_address = await self._listening("CIO_HTTP_INGEST", host.start)
         credentials = self._credentials()
         self.address = await self._listening(
             "CIO_LISTEN", lambda listen: server.start(listen, credentials)
@@ -151,7 +162,17 @@ class Sidecar:
         )
         if self.http_address:
             log.info("readiness and metrics on http://%s", self.http_address)
+        if self.http_ingest_address:
+            log.info("SDKs of Segment are served on http://%s", self.http_ingest_address)
         self._start_task(self._check_credentials(sender))
+
+    def _make_door(self, intake: Intake) -> Door:
+        return Door(
+            intake,
+            write_keys=self.settings.write_keys,
+            clock=time.monotonic,
+            is_stopping=lambda: self._stopping,
+        )
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside, until the sidecar stops."""
@@ -240,3 +261,8 @@ async def _end(task: "asyncio.Task[None]") -> None:
     """Cancel a task and wait for its end."""
     task.cancel()
     await asyncio.wait({task})
+
+
+async def _all(stops: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Stop several things at a time."""
+    await asyncio.gather(*(stop() for stop in stops))

@@ -1,0 +1,78 @@
+"""The same event becomes the same requests, whichever door it comes through."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from cio_conformance.fake import FakeCustomerIO
+from cio_conformance.fixtures import load_fixtures
+from cio_sidecar.app.config import Settings
+from cio_sidecar.rpc.event_message import NotSendable, from_event
+
+from tests.http_ingest.support import Door, door_of
+from tests.rpc.harness import ACCEPTED, REFUSED, violations_of
+
+Make = Callable[..., Settings]
+
+
+def sendable(profile: str) -> list[tuple[dict[str, Any], Any]]:
+    """The events of the fixtures that a gRPC message has a place for, with their messages."""
+    found = []
+    for golden in load_fixtures():
+        if golden.case.profile != profile or golden.settings or golden.family.needs != "grpc":
+            continue
+        event = {"messageId": golden.name[:255], **golden.case.event}
+        with contextlib.suppress(NotSendable):
+            found.append((event, from_event(event)))
+    return found
+
+
+def requests_of(fake: FakeCustomerIO) -> list[bytes]:
+    """What was asked, in an order that does not depend on when it came."""
+    asked = []
+    for received in fake.received:
+        for operation in received.operations:
+            body = dict(operation["body"] or {})
+            if abs(body.get("timestamp", 0) - time.time()) < 3600:
+                body["timestamp"] = "the time of receipt"
+            asked.append(orjson.dumps([operation["path"], body], option=orjson.OPT_SORT_KEYS))
+    return sorted(asked)
+
+
+@pytest.mark.parametrize("api", ["auto", "v1"])
+@pytest.mark.parametrize("profile", ["documented", "standard"])
+async def test_every_fixture_becomes_the_same_requests_by_grpc_and_by_http(
+    door_settings: Make, fake: FakeCustomerIO, tmp_path: Path, profile: str, api: str
+) -> None:
+    given = sendable(profile)
+    assert len(given) > 50
+    settings = {"profile": profile, "api": api, "dedup_window_seconds": 0}
+
+    async def through(send: Callable[[Door], Any], folder: str) -> tuple[list[Any], list[bytes]]:
+        fake.reset()
+        async with door_of(door_settings(data_dir=tmp_path / folder, **settings), fake) as door:
+            refused = await send(door)
+            await door.grpc.settled()
+            return refused, requests_of(fake)
+
+    async def by_grpc(door: Door) -> list[Any]:
+        results = await door.grpc.send_batch(*(message for _, message in given))
+        assert {result.status for result in results} <= {ACCEPTED, REFUSED}
+        return [
+            (index, violations_of(result))
+            for index, result in enumerate(results)
+            if result.status == REFUSED
+        ]
+
+    async def by_http(door: Door) -> list[Any]:
+        answer = await door.batch(*(event for event, _ in given))
+        return [
+            (each["index"], [(v["field"], v["reason"]) for v in each["violations"]])
+            for each in answer.body.get("refused", [])
+        ]
+
+    assert await through(by_grpc, "grpc") == await through(by_http, "http")

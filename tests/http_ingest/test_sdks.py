@@ -1,0 +1,211 @@
+"""The SDKs of Segment and RudderStack, as their registries have them, need only another host."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import rudderstack.analytics.client
+import segment.analytics.client
+from cio_conformance.fake import FakeCustomerIO
+from cio_sidecar.app.config import Settings
+from cio_sidecar.delivery.queue.entry import QueueError
+from pydantic import SecretStr
+
+from tests.http_ingest.support import Door, door_of
+from tests.rpc.harness import ulid
+
+Make = Callable[..., Settings]
+Send = Callable[[str, list[dict[str, Any]]], Any]
+
+KEY = "write-key-5d41402a"
+NODE = Path(__file__).parent / "node"
+
+
+def events(rounds: int = 10) -> list[dict[str, Any]]:
+    """Every kind of call, again and again, each with an id and a time of its own."""
+    calls: list[dict[str, Any]] = [
+        {"type": "identify", "userId": "u1", "traits": {"plan": "pro", "email": "a@example.com"}},
+        {
+            "type": "track",
+            "userId": "u1",
+            "event": "Order Completed",
+            "properties": {"total": 27.5, "items": [{"sku": "ü✓", "count": 2}], "none": None},
+            "context": {"page": {"url": "https://example.com/cart"}, "ip": "127.0.0.1"},
+        },
+        {"type": "track", "anonymousId": "a1", "event": "Banner Seen", "properties": {}},
+        {"type": "page", "userId": "u1", "name": "Home", "properties": {"title": "Hello"}},
+        {"type": "screen", "userId": "u1", "name": "A", "category": "B", "properties": {}},
+        {"type": "group", "userId": "u1", "groupId": "g1", "traits": {"name": "Acme"}},
+        {"type": "alias", "userId": "u1", "previousId": "u0"},
+    ]
+    return [
+        {
+            **call,
+            "messageId": ulid(round_ * len(calls) + index),
+            "timestamp": f"2026-03-02T09:{round_:02}:{index:02}.500+00:00",
+        }
+        for round_ in range(rounds)
+        for index, call in enumerate(calls)
+    ]
+
+
+def _arguments(event: dict[str, Any]) -> dict[str, Any]:
+    snake = {"userId": "user_id", "anonymousId": "anonymous_id", "groupId": "group_id"}
+    snake |= {"previousId": "previous_id", "messageId": "message_id"}
+    given = {snake.get(key, key): value for key, value in event.items() if key != "type"}
+    given["timestamp"] = datetime.fromisoformat(event["timestamp"])
+    return given
+
+
+def segment_python(url: str, given: list[dict[str, Any]]) -> None:
+    failures: list[Exception] = []
+    client = segment.analytics.client.Client(
+        KEY,
+        host=url,
+        gzip=True,
+        upload_size=15,
+        upload_interval=0.05,
+        on_error=lambda error, _: failures.append(error),
+    )
+    for event in given:
+        getattr(client, event["type"])(**_arguments(event))
+    client.shutdown()
+    assert failures == []
+
+
+def rudderstack_python(url: str, given: list[dict[str, Any]]) -> None:
+    failures: list[Exception] = []
+    client = rudderstack.analytics.client.Client(
+        KEY,
+        host=url,
+        gzip=True,
+        upload_size=15,
+        upload_interval=0.05,
+        on_error=lambda error, _: failures.append(error),
+    )
+    for event in given:
+        getattr(client, event["type"])(**_arguments(event))
+    client.flush()
+    client.join()
+    assert failures == []
+
+
+def segment_node(url: str, given: list[dict[str, Any]]) -> None:
+    _install()
+    result = subprocess.run(
+        ["node", "send.mjs", url, KEY],
+        cwd=NODE,
+        input=b"".join(orjson.dumps(event) + b"\n" for event in given),
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr.decode()
+
+
+def _install() -> None:
+    """Install what the lock file names, unless that was done."""
+    done, lock = NODE / "node_modules" / ".package-lock.json", NODE / "package-lock.json"
+    if not done.exists() or done.stat().st_mtime < lock.stat().st_mtime:
+        subprocess.run(["npm", "ci", "--silent"], cwd=NODE, timeout=100, check=True)
+
+
+@pytest.fixture(
+    params=[segment_python, rudderstack_python, segment_node], ids=lambda send: send.__name__
+)
+def send(request: pytest.FixtureRequest) -> Any:
+    if request.param is segment_node and shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    return request.param
+
+
+def requests_of(fake: FakeCustomerIO) -> list[bytes]:
+    """What was asked of Customer.io, in an order that does not depend on when it came."""
+    return sorted(
+        orjson.dumps(operation["body"], option=orjson.OPT_SORT_KEYS)
+        for received in fake.received
+        for operation in received.operations
+    )
+
+
+async def settled(door: Door, given: Sequence[object]) -> None:
+    await door.grpc.settled(len(given))
+    assert (await door.grpc.sidecar.queue.stats()).dead_letters == 0
+
+
+async def test_every_call_of_an_sdk_arrives_with_its_id_and_its_time(
+    send: Send, door_settings: Make, fake: FakeCustomerIO
+) -> None:
+    given = events()
+    async with door_of(door_settings(http_ingest_write_key=SecretStr(KEY)), fake) as door:
+        await asyncio.to_thread(send, door.url, given)
+        # All are on disk once the SDK is closed.
+        assert door.counters.events["accepted"] == len(given)
+        await settled(door, given)
+        by_sdk = requests_of(fake)
+    assert len(by_sdk) == len(given)
+    named = {each["id"]: each["timestamp"] for each in map(orjson.loads, by_sdk) if "id" in each}
+    for event in given:
+        if event["type"] in ("track", "page", "screen"):
+            when = int(datetime.fromisoformat(event["timestamp"]).timestamp())
+            assert named[event["messageId"]] == when
+
+
+async def test_what_an_sdk_sends_becomes_what_the_plain_event_becomes(
+    send: Send, door_settings: Make, fake: FakeCustomerIO, tmp_path: Path
+) -> None:
+    given = events(2)
+    async with door_of(door_settings(), fake) as door:
+        await asyncio.to_thread(send, door.url, given)
+        await settled(door, given)
+        by_sdk = requests_of(fake)
+    fake.reset()
+    async with door_of(door_settings(data_dir=tmp_path / "other"), fake) as door:
+        assert (await door.batch(*given)).body == {"success": True}
+        await settled(door, given)
+        assert requests_of(fake) == by_sdk
+
+
+async def test_an_sdk_waits_while_the_queue_is_full_and_loses_nothing(
+    send: Send, door_settings: Make, fake: FakeCustomerIO, until: Callable[..., Any]
+) -> None:
+    fake.fail_next(503)
+    async with door_of(door_settings(queue_max_bytes=1024 * 1024), fake) as door:
+        await door.grpc.fill()
+        big = {"text": "x" * 30_000}
+        given = [{**event, "properties": big} for event in events(3) if event["type"] == "track"]
+        sending = asyncio.create_task(asyncio.to_thread(send, door.url, given))
+        await until(lambda: door.counters.requests[429], "a 429")
+        fake.heal()
+        await sending
+        await door.grpc.settled()
+        assert (await door.grpc.sidecar.queue.stats()).dead_letters == 0
+    got = [orjson.loads(each).get("id") for each in requests_of(fake)]
+    for event in given:
+        assert got.count(event["messageId"]) == 1
+
+
+async def test_an_sdk_tries_again_while_the_disk_fails_and_loses_nothing(
+    send: Send, door_settings: Make, fake: FakeCustomerIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = events(1)
+    async with door_of(door_settings(), fake) as door:
+        put = door.grpc.sidecar.queue.put
+        failures = [QueueError("the disk is full")] * 2
+
+        async def fails_at_first(*arguments: Any) -> list[bool]:
+            if failures:
+                raise failures.pop()
+            return await put(*arguments)
+
+        monkeypatch.setattr(door.grpc.sidecar.queue, "put", fails_at_first)
+        await asyncio.to_thread(send, door.url, given)
+        assert door.counters.requests[503] == 2
+        await settled(door, given)
+    assert len(requests_of(fake)) == len(given)
