@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from cio_sidecar.app.cli import main
-from cio_sidecar.app.config import ConfigError, Settings, load_settings
+from cio_sidecar.app.config import SECRETS, ConfigError, Settings, load_settings
 from click.testing import CliRunner
 
 KEY = "key-of-great-secrecy"
@@ -67,7 +67,7 @@ def test_a_variable_goes_before_the_file_and_a_flag_before_both(
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_every_setting_is_a_variable_and_all_but_the_key_are_flags(
+def test_every_setting_is_a_variable_and_all_but_the_secrets_are_flags(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     given = {
@@ -98,11 +98,13 @@ def test_every_setting_is_a_variable_and_all_but_the_key_are_flags(
         "shutdown_grace_seconds": "7",
         "site_id_file": str(write(tmp_path / "site", "s")),
         "api_key_file": str(write(tmp_path / "key", "k")),
+        "http_ingest": "127.0.0.1:8088",
+        "http_ingest_write_key_file": str(write(tmp_path / "write", "w")),
     }.get(name, "something")
     monkeypatch.setenv(f"CIO_{name.upper()}", given)
     assert getattr(load_settings({}), name) != Settings.model_fields[name].default
     shown = CliRunner().invoke(main, ["serve", "--help"]).output
-    assert (f"--{name.replace('_', '-')} " in shown) == (name != "api_key")
+    assert (f"--{name.replace('_', '-')} " in shown) == (name not in SECRETS)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -48,7 +49,8 @@ class Door:
 
     async def post(self, call: str, body: Any, **headers: str) -> Answer:
         """A call; bytes are sent as they are. ``Content_Encoding=…`` is a header."""
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        # As a file: of large bytes aiohttp complains.
+        data = io.BytesIO(body if isinstance(body, bytes) else orjson.dumps(body))
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.request("POST", f"/v1/{call}", data, named)
 

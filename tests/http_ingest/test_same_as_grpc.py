@@ -1,6 +1,7 @@
 """The same event becomes the same requests, whichever door it comes through."""
 
 import contextlib
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,10 @@ def sendable(profile: str) -> list[tuple[dict[str, Any], Any]]:
     for golden in load_fixtures():
         if golden.case.profile != profile or golden.settings or golden.family.needs != "grpc":
             continue
-        event = {"messageId": golden.name[:255], **golden.case.event}
+        event = dict(golden.case.event)
+        if not str(event.get("messageId") or "").strip():
+            # The sidecar would make another one each time.
+            event["messageId"] = golden.name
         with contextlib.suppress(NotSendable):
             found.append((event, from_event(event)))
     return found
@@ -36,11 +40,20 @@ def requests_of(fake: FakeCustomerIO) -> list[bytes]:
     asked = []
     for received in fake.received:
         for operation in received.operations:
-            body = dict(operation["body"] or {})
-            if abs(body.get("timestamp", 0) - time.time()) < 3600:
-                body["timestamp"] = "the time of receipt"
+            body = _without_receipt(operation["body"])
             asked.append(orjson.dumps([operation["path"], body], option=orjson.OPT_SORT_KEYS))
     return sorted(asked)
+
+
+def _without_receipt(value: Any) -> Any:
+    """A value in which nothing tells when the event came."""
+    if isinstance(value, dict):
+        return {key: _without_receipt(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_receipt(inner) for inner in value]
+    if isinstance(value, int) and abs(value - time.time()) < 3600:
+        return "the time of receipt"
+    return value
 
 
 @pytest.mark.parametrize("api", ["auto", "v1"])
@@ -69,7 +82,9 @@ async def test_every_fixture_becomes_the_same_requests_by_grpc_and_by_http(
         ]
 
     async def by_http(door: Door) -> list[Any]:
-        answer = await door.batch(*(event for event, _ in given))
+        # As Python's SDKs write it, NaN included.
+        body = json.dumps({"batch": [event for event, _ in given]}).encode()
+        answer = await door.post("batch", body)
         return [
             (each["index"], [(v["field"], v["reason"]) for v in each["violations"]])
             for each in answer.body.get("refused", [])
