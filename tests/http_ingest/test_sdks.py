@@ -97,7 +97,7 @@ def rudderstack_python(url: str, given: list[dict[str, Any]]) -> None:
 
 
 def segment_node(url: str, given: list[dict[str, Any]]) -> None:
-    _install()
+    install()
     result = subprocess.run(
         ["node", "send.mjs", url, KEY],
         cwd=NODE,
@@ -109,7 +109,7 @@ def segment_node(url: str, given: list[dict[str, Any]]) -> None:
     assert result.returncode == 0, result.stderr.decode()
 
 
-def _install() -> None:
+def install() -> None:
     """Install what the lock file names, unless that was done."""
     done, lock = NODE / "node_modules" / ".package-lock.json", NODE / "package-lock.json"
     if not done.exists() or done.stat().st_mtime < lock.stat().st_mtime:
