@@ -300,6 +300,35 @@ async def test_bytes_that_are_no_http_get_neither_a_page_nor_a_line_in_the_log(
     assert "privat-5d41402a" not in caplog.text
 
 
+async def begun(door: Door) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A request of which half the body is sent."""
+    host, port = door.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /v1/track HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{")
+    await writer.drain()
+    return reader, writer
+
+
+async def test_a_body_that_does_not_come_to_an_end_is_not_waited_for(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cio_sidecar.http_ingest.door.BODY_SECONDS", 0.05)
+    reader, writer = await begun(door)
+    assert (await asyncio.wait_for(reader.readline(), 30)).startswith(b"HTTP/1.1 408 ")
+    writer.close()
+
+
+async def test_a_caller_who_goes_away_in_the_middle_costs_nobody_anything(
+    door: Door, until: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await begun(door)
+    writer.close()
+    await until(lambda: door.counters.requests[400], "the end of the request")
+    assert sum(door.counters.events.values()) == 0
+    assert (await door.batch(GOOD)).status == 200
+    assert "Traceback" not in caplog.text
+
+
 async def test_a_mistake_of_the_sidecars_own_is_told_without_a_trace_and_without_data(
     door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -361,6 +390,7 @@ async def test_at_shutdown_requests_at_hand_are_answered_and_new_ones_sent_elsew
         await entered.wait()
         stopping = asyncio.create_task(sidecar.__aexit__(None, None, None))
         await until(lambda: sidecar._stopping)
+        assert not first.done()
         released.set()
         async with await first as response:
             assert response.status == 200
