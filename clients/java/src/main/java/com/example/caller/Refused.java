@@ -1,0 +1,24 @@
+package com.example.caller;
+
+import com.google.rpc.BadRequest.FieldViolation;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/** An event, or a request, can't be used as it is. */
+final class Refused extends RuntimeException {
+  private static final long serialVersionUID = 1;
+  private final transient List<FieldViolation> violations;
+
+  Refused(List<FieldViolation> violations) {
+    super(
+        violations.stream()
+            .map(v -> v.getField() + ": " + v.getDescription() + " (" + v.getReason() + ")")
+            .collect(Collectors.joining("; ", "refused: ", "")));
+    this.violations = violations;
+  }
+
+  /** Everything that is wrong with it, each with its field. */
+  List<FieldViolation> violations() {
+    return violations;
+  }
+}
