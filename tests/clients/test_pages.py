@@ -126,9 +126,15 @@ def test_the_service_config_waits_for_a_sidecar_that_is_not_there_yet() -> None:
         assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-def test_the_caller_in_go_has_the_service_config_of_the_page() -> None:
-    source = (CLIENTS / "go" / "ingest" / "client.go").read_text("utf-8")
-    (literal,) = re.findall(r"const serviceConfig = `(.*?)`", source, re.DOTALL)
+@pytest.mark.parametrize(
+    ("file", "literal"),
+    [
+        ("go/ingest/client.go", r"const serviceConfig = `(.*?)`"),
+        ("java/src/main/java/com/example/caller/Client.java", r'SERVICE_CONFIG =\s+"""(.*?)"""'),
+    ],
+)
+def test_a_caller_has_the_service_config_of_the_page(file: str, literal: str) -> None:
+    (literal,) = re.findall(literal, (CLIENTS / file).read_text("utf-8"), re.DOTALL)
     assert json.loads(literal) == json.loads(service_config())
 
 
