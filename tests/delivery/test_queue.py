@@ -17,6 +17,7 @@ from cio_sidecar.customerio.operation import Operation
 from cio_sidecar.delivery.queue.entry import (
     Burial,
     Entry,
+    Line,
     QueueError,
     QueueFull,
     pack,
@@ -254,6 +255,32 @@ class TestGroupCommit:
         assert isinstance(large, QueueFull)
         assert small == [True]
         assert stored_ids(path) == ["first", "small"]
+
+    async def test_a_failing_job_turns_away_none_before_the_one_that_found_it_full(
+        self, path: Path
+    ) -> None:
+        gate = Gate()
+        with opened(path, gate, max_bytes=20_000) as queue:
+            line = Line()
+            gate.shut()
+            first = asyncio.create_task(queue.put([event("ann", "first")]))
+            await until(gate.reached.is_set)
+            together = asyncio.gather(
+                first,
+                queue.put([event("bob", "fits")], line),
+                queue.put([event("bob", "large", size=30_000)], line),
+                queue.put([event("bob", "behind")], line),
+                queue.put([event("cid", "bad")._replace(lane="\ud800")]),
+                return_exceptions=True,
+            )
+            await until(lambda: queue._worker.jobs.qsize() == 4)
+            gate.open.set()
+            results = await together
+        # The bad one makes each of them run once more, in a transaction of its own.
+        assert list(results[:2]) == [[True], [True]]
+        assert [type(each) for each in results[2:]] == [QueueFull, QueueFull, QueueError]
+        assert line.closed
+        assert stored_ids(path) == ["first", "fits"]
 
 
 class TestARepeat:

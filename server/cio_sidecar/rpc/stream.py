@@ -132,7 +132,7 @@ class EventStream:
     def _settled(self, task: "asyncio.Task[list[Receipt]]") -> None:
         self._accepting.discard(task)
         if not self._accepting:
-            self._line.closed = False
+            self._line.open()
         self._change.set()
         # Take note of an error that nobody asks for: the stream has ended by the one before it.
         if not task.cancelled():

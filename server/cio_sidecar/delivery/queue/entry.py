@@ -28,7 +28,19 @@ class Line:
     """Puts that are to be stored in the order in which they are made. When one is turned away
     because the queue is full, so are all behind it, until somebody opens the line again."""
 
-    closed: bool = False
+    puts: int = 0
+    """How many were made so far."""
+    full_at: int | None = None
+    """Which of them found the queue full, counted from 1; None while the line is open."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether what is put now is turned away."""
+        return self.full_at is not None
+
+    def open(self) -> None:
+        """Turn away no more for what was turned away before."""
+        self.full_at = None
 
 
 class Entry(NamedTuple):

@@ -82,24 +82,38 @@ class SqliteQueue:
         Raises QueueFull or QueueError; then none was stored.
         """
 
-        def job(db: sqlite3.Connection) -> list[bool]:
-            if line is not None and line.closed:
-                raise QueueFull("the queue was full for what comes before this")
-            try:
-                return self._events.put(db, entries)
-            except QueueFull:
-                if line is not None:
-                    line.closed = True
-                raise
-
         try:
-            results = await self.run(job, writes=True)
+            results = await self.run(self._put_job(entries, line), writes=True)
         except asyncio.CancelledError:
             # The caller went away, the job is still done: whoever leases now comes after it.
             self.on_committed()
             raise
         self.on_committed()
         return results
+
+    def _put_job(
+        self, entries: Sequence[Entry], line: Line | None
+    ) -> Callable[[sqlite3.Connection], list[bool]]:
+        if line is None:
+            return lambda db: self._events.put(db, entries)
+        line.puts += 1
+        place = line.puts
+
+        def job(db: sqlite3.Connection) -> list[bool]:
+            # It may run twice, where another job fails the transaction that they share: then
+            # the line may be closed by this one, or by one behind it.
+            if line.full_at is not None and line.full_at < place:
+                raise QueueFull("the queue was full for what comes before this")
+            try:
+                results = self._events.put(db, entries)
+            except QueueFull:
+                line.full_at = place
+                raise
+            if line.full_at == place:
+                line.open()
+            return results
+
+        return job
 
     async def lease(self, limit: int, most_bytes: int | None = None) -> list[Leased]:
         """Take out up to ``limit`` of the events that this process has not leased yet, in order.
