@@ -303,6 +303,12 @@ class QueueMachine(RuleBasedStateMachine):
         self.clock.now += seconds
         self.model.time_passes(self.now)
 
+    @rule(given=entries, beyond=st.integers(0, 1))
+    def put_again_when_the_window_ends(self, given: Entry, beyond: int) -> None:
+        self.put([given], at_once=False)
+        self.time_passes(self.model.limits.dedup_window_seconds + beyond)
+        self.put([given], at_once=False)
+
     @rule(limits=limits)
     def reopen(self, limits: Limits) -> None:
         """A new process: the leases of the last one are void."""
@@ -396,7 +402,7 @@ def test_any_order_of_calls_loses_nothing_and_gives_nothing_twice() -> None:
     run_state_machine_as_test(
         QueueMachine,
         settings=settings(
-            max_examples=20,
+            max_examples=18,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
