@@ -59,7 +59,7 @@ def test_every_case_comes_out_the_same_in_every_language_and_by_both_routes() ->
     vias = [option for command in drivers() for option in ("--via", *command)]
     if not vias:
         pytest.skip("no caller's tools are installed")
-    result = invoke(*vias)
+    result = invoke(*vias, "--patience", "60")
     assert result.exit_code == 0, failures(result.output)
     assert ", 0 failed, " in result.output.splitlines()[-1]
 
@@ -69,7 +69,7 @@ def test_every_case_comes_out_the_same_in_every_language_and_by_both_routes() ->
 def test_a_batch_and_a_stream_come_to_the_same_as_single_calls(language: str) -> None:
     calls = ("--via-call", "batch", "--via-call", "stream")
     narrow = ("--profile", "documented", "--api", "auto", "--filter", "^(?!settings)")
-    result = invoke("--via", *driver(language), *calls, *narrow)
+    result = invoke("--via", *driver(language), *calls, *narrow, "--patience", "60")
     assert result.exit_code == 0, failures(result.output)
 
 
