@@ -15,6 +15,8 @@ import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.TlsChannelCredentials;
+import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.netty.channel.ChannelOption;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -87,6 +89,8 @@ final class Client implements AutoCloseable {
       String path = Path.of(target.substring("unix:".length())).toAbsolutePath().toString();
       builder = Grpc.newChannelBuilder("unix:" + path, credentials);
       builder.overrideAuthority("localhost");
+      // An option of TCP alone, of which Netty warns otherwise, at every connection.
+      ((NettyChannelBuilder) builder).withOption(ChannelOption.SO_KEEPALIVE, null);
     } else {
       builder = Grpc.newChannelBuilder(target, credentials);
       builder.keepAliveTime(1, TimeUnit.MINUTES);
