@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cio_conformance.fake import Request, Response, host_aiohttp
 from cio_sidecar.customerio.operation import JOINED
+from cio_sidecar.delivery import dispatcher as dispatcher_module
 from cio_sidecar.delivery.lanes import LANE_EVENTS
 
 from tests.delivery.support import (
@@ -126,6 +127,28 @@ class TestAPersonWithMoreEventsThanAreHeld:
             fake.script = lambda _: None
             await delivery.drained()
         assert fake.numbers()["ann"] == list(range(many))
+
+
+class TestPeopleWhoFillTheWindow:
+    @pytest.mark.parametrize("v1", [False, True], ids=["v2", "v1"])
+    async def test_delay_nobody_though_none_of_them_gets_anything_through(
+        self, path: Path, url: str, fake: Script, monkeypatch: pytest.MonkeyPatch, *, v1: bool
+    ) -> None:
+        monkeypatch.setattr(dispatcher_module, "WINDOW_EVENTS", 100)
+        fake.script = fails(b"stuck")  # type: ignore[assignment]
+        people = [f"s{n}" for n in range(30)]
+        backlog = [
+            event(person, number=number, **({"stuck": True} if number == 0 else {}))
+            for number in range(10)
+            for person in people
+        ]
+        backlog += [event("bob", number=number) for number in range(20)]
+        async with delivering(path, url, v1=v1, random=0.02, before=backlog) as delivery:
+            await until(lambda: fake.numbers().get("bob") == list(range(20)))
+            assert set(fake.numbers()) == {"bob"}
+            fake.script = lambda _: None
+            await delivery.drained()
+        assert all(fake.numbers()[person] == list(range(10)) for person in people)
 
 
 class TestTheAgeLimit:

@@ -178,10 +178,10 @@ class Dispatcher:
             self._filling = self._start(self._read_queue(feed))
         elif (
             self._more
-            and (room := WINDOW_EVENTS - lanes.size) >= WINDOW_EVENTS // 4
-            and lanes.bytes < WINDOW_BYTES
             and lanes.parked < PARKED_EVENTS
+            and (self._has_room() or (lanes.make_room() and self._has_room()))
         ):
+            room = WINDOW_EVENTS - lanes.size
 
             async def lease() -> None:
                 self._more = False
@@ -190,6 +190,11 @@ class Dispatcher:
                 lanes.add(await self._young(events))
 
             self._filling = self._start(self._read_queue(lease))
+
+    def _has_room(self) -> bool:
+        """Whether so many events more can be held that reading them is worth it."""
+        lanes = self.policy.lanes
+        return lanes.size <= WINDOW_EVENTS - WINDOW_EVENTS // 4 and lanes.bytes < WINDOW_BYTES
 
     async def _read_queue(self, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
         while True:

@@ -22,6 +22,9 @@ from cio_sidecar.delivery.queue.entry import Leased
 LANE_EVENTS: Final = 1_000
 """How many events of a lane are held in memory; of those behind them, only the places."""
 
+_TRIED_EVENTS: Final = 10
+"""How many events of a lane that failed are read from the queue again."""
+
 _seq: Final = attrgetter("seq")
 
 
@@ -220,9 +223,28 @@ class Lanes:
             lane = self._hungry.popleft().current
             if lane.state is State.BACKING_OFF:
                 continue
-            if lane.parked and len(lane.events) < self._lane_events:
-                return lane, lane.parked[: self._lane_events - len(lane.events)]
+            # One that failed may fail again: a few of its events will tell.
+            most = _TRIED_EVENTS if lane.failures else self._lane_events
+            if lane.parked and len(lane.events) < most:
+                return lane, lane.parked[: most - len(lane.events)]
         return None
+
+    def make_room(self) -> bool:
+        """Let go of events of all that failed, if nobody else is ready; whether there were any.
+
+        What stands behind them in the queue may fare better. Those that may be tried again already
+        keep the event that is next.
+        """
+        ready = [lane for lane in self._ready if lane.state is State.READY and not lane.most]
+        if any(not lane.failures for lane in ready):
+            return False
+        before = self.size
+        for lane in ready:
+            self._unload(lane, behind=lane.events[0].seq)
+        for _, _, lane in self._backing_off:
+            if lane.state is State.BACKING_OFF and lane.events and not lane.events[0].done:
+                self._unload(lane)
+        return self.size < before
 
     def feed(self, lane: Lane, places: Sequence[int], events: Iterable[Leased]) -> None:
         """Give a lane what hungry() asked for; what is missing can't be read.
