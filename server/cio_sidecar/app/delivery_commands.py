@@ -166,7 +166,7 @@ def dead_letters() -> None:
 def list_dead_letters(
     target: Target, reveal: bool, as_json: bool, limit: int, **given: Any
 ) -> None:
-    """List dead letters, those accepted first first."""
+    """List dead letters, in the order in which they were accepted."""
     request = delivery_pb2.ListDeadLettersRequest(filter=_filter(**given), reveal=reveal)
     left = limit or sys.maxsize
     more = False

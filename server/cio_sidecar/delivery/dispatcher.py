@@ -83,6 +83,7 @@ class Dispatcher:
         self._said_suspect_at = float("-inf")
         self._said_refused_at = float("-inf")
         self._unsaid_refused = 0
+        self._refused_status = 0
         self._expired_at = float("-inf")
         self._stopping = False
         self._draining = False
@@ -125,6 +126,7 @@ class Dispatcher:
             if self._shipping:
                 await asyncio.wait(self._shipping)
         finally:
+            self._say_unsaid()
             for task in (*self._shipping, *filter(None, [self._filling])):
                 task.cancel()
 
@@ -353,6 +355,7 @@ class Dispatcher:
         if (
             settlement
             and settlement.again
+            and settlement.failed
             and settlement.most == 1
             and now - self._said_suspect_at >= _SAY_EVERY_SECONDS
         ):
@@ -366,15 +369,20 @@ class Dispatcher:
     def _say_refused(self, count: int, status: int) -> None:
         """Log refusals: at once, and then every ten seconds at the most."""
         self._unsaid_refused += count
-        now = self._clock()
-        if now - self._said_refused_at >= _REFUSED_EVERY_SECONDS:
+        self._refused_status = status
+        if self._clock() - self._said_refused_at >= _REFUSED_EVERY_SECONDS:
+            self._say_unsaid()
+
+    def _say_unsaid(self) -> None:
+        if self._unsaid_refused:
             log.warning(
-                "%d event(s) refused by Customer.io and kept as dead letters; HTTP %d",
+                "%d event(s) refused by Customer.io and kept as dead letters; the last by HTTP %d "
+                "(cio-sidecar dead-letters list)",
                 self._unsaid_refused,
-                status,
+                self._refused_status,
             )
             self._unsaid_refused = 0
-            self._said_refused_at = now
+            self._said_refused_at = self._clock()
 
     def _say_unforeseen(self, error: BaseException) -> None:
         # Its words may hold a person's data.

@@ -224,7 +224,7 @@ class Lanes:
             if lane.state is State.BACKING_OFF:
                 continue
             # One that failed may fail again: a few of its events will tell.
-            most = _TRIED_EVENTS if lane.failures else self._lane_events
+            most = min(_TRIED_EVENTS, self._lane_events) if lane.failures else self._lane_events
             if lane.parked and len(lane.events) < most:
                 return lane, lane.parked[: most - len(lane.events)]
         return None
