@@ -15,7 +15,7 @@ from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
 from ulid import ULID
 
 from reliability.ledger import Fate, Sent, Writer
-from reliability.receiver import POISON, STUCK
+from reliability.wire import POISON, STUCK
 
 PEOPLE_OF_A_CALLER: Final = 300
 _CALL_SECONDS: Final = 10

@@ -15,9 +15,10 @@ from typing import Any, Final
 import aiohttp
 
 from reliability import ledger
+from reliability.answers import FATAL
+from reliability.answers import FAULTS as ANSWERS
 from reliability.judge import Verdict, judge
 from reliability.load import Load
-from reliability.receiver import FAULTS as ANSWERS
 from reliability.shim import FLAGS as DISK
 from reliability.shim import Shim
 from reliability.sidecar import Sidecar, free_port
@@ -75,7 +76,7 @@ class Outcome:
 
 async def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Outcome:
     """Run a plan in a folder, which keeps everything that it wrote."""
-    faults = [fault for fault in plan.faults if fault in ANSWERS]
+    faults = [fault for fault in plan.faults if fault in ANSWERS or fault in FATAL]
     record = folder / "received.ndjson"
     port = free_port()
     receiver = await asyncio.create_subprocess_exec(
@@ -179,7 +180,7 @@ class _Run:
 
     async def _hinder(self) -> None:
         """Do what the plan says to process, disk and clock, one thing after the other."""
-        names = [name for name in self._plan.faults if name not in ANSWERS]
+        names = [name for name in self._plan.faults if name in (*PROCESS, *DISK, "clock")]
         if not names:
             await asyncio.Event().wait()
         while self._plan.rounds is None or sum(self._done.values()) < self._plan.rounds:

@@ -57,3 +57,9 @@ def test_ten_kills_lose_nothing(folder: Path) -> None:
     assert wrong(outcome) == []
     assert outcome.done == {"kill": 10}
     assert outcome.verdict.acknowledged > 1_000
+
+
+def test_a_customer_io_that_swallows_events_is_judged_to_have_lost_them(folder: Path) -> None:
+    plan = Plan(seconds=5, seed=3, faults=("swallow",), per_second=300, share=0.2)
+    outcome = asyncio.run(run(plan, folder, print))
+    assert 0 < len(outcome.verdict.lost) < outcome.verdict.acknowledged
