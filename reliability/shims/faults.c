@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FSYNC_FAILS = 1, DISK_IS_FULL = 2, WRITES_ARE_SHORT = 4 };
+enum { FSYNC_FAILS = 1, DISK_IS_FULL = 2, WRITES_ARE_SHORT = 4, WRITES_ARE_TORN = 8 };
 
 static volatile int64_t *control;
 
@@ -48,17 +48,18 @@ int fdatasync(int file) {
     return is(FSYNC_FAILS) ? fail(EIO) : real(file);
 }
 
-ssize_t pwrite(int file, const void *bytes, size_t count, off_t at) {
-    REAL(ssize_t, pwrite, int, const void *, size_t, off_t);
-    if (is(DISK_IS_FULL)) return fail(ENOSPC);
-    return real(file, bytes, is(WRITES_ARE_SHORT) && count > 1 ? count / 2 : count, at);
-}
+/* A write under a fault, of which SHORT and TORN do half; TORN says that it failed. */
+#define WRITE(name, offset) \
+    ssize_t name(int file, const void *bytes, size_t count, offset at) { \
+        REAL(ssize_t, name, int, const void *, size_t, offset); \
+        if (is(DISK_IS_FULL)) return fail(ENOSPC); \
+        if (!is(WRITES_ARE_SHORT | WRITES_ARE_TORN) || count < 2) return real(file, bytes, count, at); \
+        ssize_t done = real(file, bytes, count / 2, at); \
+        return is(WRITES_ARE_TORN) ? fail(EIO) : done; \
+    }
 
-ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t at) {
-    REAL(ssize_t, pwrite64, int, const void *, size_t, off64_t);
-    if (is(DISK_IS_FULL)) return fail(ENOSPC);
-    return real(file, bytes, is(WRITES_ARE_SHORT) && count > 1 ? count / 2 : count, at);
-}
+WRITE(pwrite, off_t)
+WRITE(pwrite64, off64_t)
 
 int ftruncate(int file, off_t length) {
     REAL(int, ftruncate, int, off_t);
