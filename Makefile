@@ -39,11 +39,12 @@ mutate: $(VENV)/ready ## Check that the cases tell of every rule that is changed
 
 MINUTES ?= 1
 ROUNDS ?= 10
-soak: $(VENV)/ready ## Load a sidecar for MINUTES=1, with every fault, and judge (ARGS="--seed 7 --faults …")
-	$(BIN)/python -m reliability.soak --minutes $(MINUTES) $(ARGS)
+SEEDED = $(if $(SEED),--seed $(SEED))
+soak: $(VENV)/ready ## Load a sidecar for MINUTES=1, with every fault, and judge (SEED=7 repeats, ARGS="--faults …")
+	$(BIN)/python -m reliability.soak --minutes $(MINUTES) $(SEEDED) $(ARGS)
 
 kills: $(VENV)/ready ## Kill a sidecar under load ROUNDS=10 times, and judge
-	$(BIN)/python -m reliability.soak --rounds $(ROUNDS) --faults kill,cut,503,429 $(ARGS)
+	$(BIN)/python -m reliability.kills --rounds $(ROUNDS) $(SEEDED) $(ARGS)
 
 lint: $(VENV)/ready ## Check format, style, types, imports and protos
 	$(BIN)/ruff format --check .

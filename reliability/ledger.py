@@ -1,9 +1,10 @@
 """What the load generator sent, and what it was told: the judge's side of the truth."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import IO, Literal
 
 import orjson
 
@@ -23,6 +24,10 @@ class Sent:
     """Whether Customer.io refuses it for good."""
     fate: Fate | None = None
     """What the caller was told; None while nothing."""
+    sent_at: float = field(default=0.0, compare=False)
+    """When it was sent for the first time, in monotonic seconds of the machine."""
+    told_at: float | None = field(default=None, compare=False)
+    """When its receipt came."""
 
 
 class Writer:
@@ -34,18 +39,26 @@ class Writer:
 
     def sent(self, events: Iterable[Sent]) -> None:
         """They are about to be sent for the first time."""
+        now = time.monotonic()
         for event in events:
             self.counts["sent"] += 1
             self._write(
-                {"id": event.id, "person": event.person, "n": event.number, "poison": event.poison}
+                {
+                    "id": event.id,
+                    "person": event.person,
+                    "n": event.number,
+                    "poison": event.poison,
+                    "at": now,
+                }
             )
         self._file.flush()
 
     def told(self, fates: Iterable[tuple[str, Fate]]) -> None:
         """Their receipts came."""
+        now = time.monotonic()
         for id_, fate in fates:
             self.counts[fate] += 1
-            self._write({"id": id_, "fate": fate})
+            self._write({"id": id_, "fate": fate, "at": now})
         self._file.flush()
 
     def close(self) -> None:
@@ -62,10 +75,15 @@ def read(path: Path) -> dict[str, Sent]:
     for line in path.read_bytes().splitlines():
         entry = orjson.loads(line)
         if "fate" in entry:
-            events[entry["id"]].fate = entry["fate"]
+            event = events[entry["id"]]
+            event.fate, event.told_at = entry["fate"], entry["at"]
         else:
             events[entry["id"]] = Sent(
-                entry["id"], entry["person"], entry["n"], poison=entry["poison"]
+                entry["id"],
+                entry["person"],
+                entry["n"],
+                poison=entry["poison"],
+                sent_at=entry["at"],
             )
     return events
 
@@ -97,6 +115,28 @@ class DeadLetter:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """A fault of process, disk or clock."""
+
+    name: str
+    began: float
+    """Monotonic seconds, of the machine."""
+    ended: float
+
+
+def write_hindrance(path: Path, hindrance: Hindrance) -> None:
+    """Append it to the record of a run."""
+    with path.open("ab") as file:
+        file.write(orjson.dumps(hindrance) + b"\n")
+
+
+def read_hindrances(path: Path) -> list[Hindrance]:
+    """What was done to the sidecar, in order; nothing where there is no record."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [Hindrance(**orjson.loads(line)) for line in lines]
+
+
 @dataclass(slots=True)
 class Interruptions:
     """When the sidecar was killed, stopped or hindered, in monotonic seconds."""
@@ -106,6 +146,3 @@ class Interruptions:
     def touch(self, start: float, end: float) -> bool:
         """Whether one of them overlaps a span of time."""
         return any(first <= end and last >= start for first, last in self.spans)
-
-
-NOTHING: Final = Interruptions()

@@ -14,6 +14,7 @@ import orjson
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
 from ulid import ULID
 
+from reliability.errors import Broken
 from reliability.ledger import Fate, Sent, Writer
 from reliability.wire import POISON, STUCK
 
@@ -63,11 +64,19 @@ class Load:
         self._stopped = True
 
     async def run(self, callers: int = 4) -> None:
-        """Send until stop()."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(callers):
-                caller = _Caller(self, number, self._per_second / callers)
-                group.create_task(caller.run())
+        """Send until stop(). Raises Broken for an answer that no caller should get."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(callers):
+                    caller = _Caller(self, number, self._per_second / callers)
+                    group.create_task(caller.run())
+        except* grpc.aio.AioRpcError as failed:
+            error = failed.exceptions[0]
+            assert isinstance(error, grpc.aio.AioRpcError)
+            unforeseen = Broken(f"a call ended with {error.code().name}: {error.details()}")
+        else:
+            return
+        raise unforeseen
 
 
 class _Caller:

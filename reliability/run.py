@@ -8,24 +8,32 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
 from reliability import ledger
 from reliability.answers import FATAL
 from reliability.answers import FAULTS as ANSWERS
+from reliability.errors import Broken
 from reliability.judge import Verdict, judge
 from reliability.load import Load
+from reliability.shim import FAULTS as SHIMMED
 from reliability.shim import FLAGS as DISK
 from reliability.shim import Shim
-from reliability.sidecar import Sidecar, free_port
+from reliability.sidecar import Sidecar, dead_letters, free_port
 
 PROCESS: Final = ("kill", "term", "freeze")
 """Faults of the process."""
-FAULTS: Final = (*ANSWERS, *PROCESS, *DISK, "clock")
+HINDRANCES: Final = (*PROCESS, *SHIMMED)
+"""Faults of process, disk and clock, which are done one after the other."""
+FAULTS: Final = (*ANSWERS, *HINDRANCES)
+LEDGER: Final = "ledger.ndjson"
+RECORD: Final = "received.ndjson"
+FAULT_RECORD: Final = "faults.ndjson"
 DRAIN_SECONDS: Final = 180
 """How long everything may take to come to its end once all is well again."""
 
@@ -75,17 +83,18 @@ class Outcome:
 
 
 async def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Outcome:
-    """Run a plan in a folder, which keeps everything that it wrote."""
+    """Run a plan in a folder, which keeps everything that it wrote. Raises Broken."""
     faults = [fault for fault in plan.faults if fault in ANSWERS or fault in FATAL]
-    record = folder / "received.ndjson"
+    record = folder / RECORD
     port = free_port()
     receiver = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "reliability.receiver", str(port), str(record)),
         *(str(plan.seed), ",".join(faults), str(plan.share)),
+        start_new_session=True,
     )
     settings = {"CIO_TIMEOUT_SECONDS": "3", "CIO_SHUTDOWN_GRACE_SECONDS": "2", **plan.settings}
     shim = None
-    if {"clock", *DISK} & set(plan.faults):
+    if set(SHIMMED) & set(plan.faults):
         shim = Shim(folder)
         settings |= shim.environment
     sidecar = Sidecar(folder, f"http://127.0.0.1:{port}", settings)
@@ -117,42 +126,44 @@ class _Run:
         self._random = random.Random(plan.seed)  # noqa: S311
         self._samples: list[Sample] = []
         self._done: dict[str, int] = {}
+        self._over = asyncio.Event()
         self._began = time.monotonic()
 
     async def run(self) -> Outcome:
-        writer = ledger.Writer(self._folder / "ledger.ndjson")
+        writer = ledger.Writer(self._folder / LEDGER)
         await self._switch("on")
         await self._sidecar.start()
+        await self._up()
         plan = self._plan
         load = Load(self._sidecar.target, writer, plan.seed, per_second=plan.per_second)
         loading = asyncio.create_task(load.run())
         watching = asyncio.create_task(self._watch(writer))
         hindering = asyncio.create_task(self._hinder())
+        everything = (loading, watching, hindering)
         try:
-            everything = {loading, watching, hindering}
             await asyncio.wait(
                 everything, timeout=plan.seconds, return_when=asyncio.FIRST_COMPLETED
             )
+            # What is being done to the sidecar is done to its end: one left frozen would stay so.
+            self._over.set()
+            await hindering
             for task in (loading, watching):
                 if task.done():
                     task.result()
-            hindering.cancel()
-            await asyncio.wait({hindering})
-            if not hindering.cancelled():
-                hindering.result()
             await self._heal()
             load.stop()
-            await asyncio.wait_for(loading, DRAIN_SECONDS)
+            await self._receipts(loading)
             left = await self._drained()
         finally:
-            for task in (loading, watching, hindering):
+            for task in everything:
                 task.cancel()
+            await asyncio.wait(everything)
+            writer.close()
         code = await self._sidecar.end()
-        writer.close()
         verdict = judge(
-            ledger.read(self._folder / "ledger.ndjson"),
-            ledger.read_arrivals(self._folder / "received.ndjson"),
-            self._sidecar.dead_letters(),
+            ledger.read(self._folder / LEDGER),
+            ledger.read_arrivals(self._folder / RECORD),
+            dead_letters(self._sidecar.data),
             self._sidecar.interruptions,
         )
         if code:
@@ -169,30 +180,43 @@ class _Run:
 
     async def _switch(self, what: str) -> None:
         """Tell the receiver to misbehave, or to be well."""
-        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
-            while True:
+        end = time.monotonic() + 60
+        async with aiohttp.ClientSession() as session:
+            while time.monotonic() < end:
                 try:
                     await session.post(f"http://127.0.0.1:{self._port}/_faults/{what}")
                 except aiohttp.ClientError:
                     await asyncio.sleep(0.05)
                 else:
                     return
+        raise Broken("the receiver can't be reached")
+
+    async def _up(self) -> None:
+        """Wait until the sidecar answers, so that the load lasts as long as the plan says."""
+        end = time.monotonic() + 60
+        while await self._sidecar.waiting() is None:
+            if not self._sidecar.alive or time.monotonic() > end:
+                raise Broken(f"the sidecar did not start: {self._sidecar.last_words()}")
+            await asyncio.sleep(0.1)
 
     async def _hinder(self) -> None:
         """Do what the plan says to process, disk and clock, one thing after the other."""
-        names = [name for name in self._plan.faults if name in (*PROCESS, *DISK, "clock")]
+        names = [name for name in self._plan.faults if name in HINDRANCES]
         if not names:
-            await asyncio.Event().wait()
+            await self._over.wait()
         while self._plan.rounds is None or sum(self._done.values()) < self._plan.rounds:
-            await asyncio.sleep(self._random.uniform(*self._plan.every_seconds))
-            if not self._sidecar.alive:
-                last = self._sidecar.log.read_text().splitlines()[-1:]
-                if not (self._shim and last and "CIO_DATA_DIR" in last[0]):
-                    raise RuntimeError(f"the sidecar ended by itself: {last}")
-                # It was started while the disk failed, and said so.
-                await self._sidecar.start()
+            with suppress(TimeoutError):
+                pause = self._random.uniform(*self._plan.every_seconds)
+                await asyncio.wait_for(self._over.wait(), pause)
+            if self._over.is_set():
+                return
+            await self._revive()
             name = self._random.choice(names)
+            began = time.monotonic()
             await self._do(name)
+            ledger.write_hindrance(
+                self._folder / FAULT_RECORD, ledger.Hindrance(name, began, time.monotonic())
+            )
             self._done[name] = self._done.get(name, 0) + 1
 
     async def _do(self, name: str) -> None:
@@ -219,15 +243,33 @@ class _Run:
         await self._switch("off")
         if self._shim is not None:
             self._shim.set()
-        if not self._sidecar.alive:
-            await self._sidecar.start()
+        await self._revive()
+
+    async def _revive(self) -> None:
+        """Start the sidecar again where it found its disk failing at the start, and ended with a
+        word about it. Raises Broken where it ended for another reason."""
+        if self._sidecar.alive:
+            return
+        words = self._sidecar.last_words()
+        if self._shim is None or "CIO_DATA_DIR" not in words:
+            raise Broken(f"the sidecar ended by itself: {words}")
+        await self._sidecar.start()
+
+    async def _receipts(self, loading: "asyncio.Task[None]") -> None:
+        """Wait until the callers have their last receipts."""
+        end = time.monotonic() + DRAIN_SECONDS
+        while not loading.done():
+            if time.monotonic() > end:
+                raise Broken(f"callers had no receipt {DRAIN_SECONDS} s after the faults")
+            await self._revive()
+            await asyncio.wait({loading}, timeout=0.5)
+        loading.result()
 
     async def _drained(self) -> int | None:
         """Wait until nothing waits; how many still do when the time is over."""
         end = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < end:
-            if not self._sidecar.alive:
-                await self._sidecar.start()
+            await self._revive()
             if await self._sidecar.waiting() == 0:
                 return 0
             await asyncio.sleep(0.2)
@@ -274,43 +316,3 @@ def new_folder() -> Path:
 def remove(folder: Path) -> None:
     """Remove what a run has written."""
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def quarters(samples: Sequence[Sample]) -> list[int]:
-    """The median of the memory in each quarter of a run, in bytes; 0 where nobody looked."""
-    if not samples:
-        return [0, 0, 0, 0]
-    end = samples[-1].at
-    parts: list[list[int]] = [[], [], [], []]
-    for sample in samples:
-        parts[min(3, int(4 * sample.at / end))].append(sample.memory_bytes)
-    return [sorted(part)[len(part) // 2] if part else 0 for part in parts]
-
-
-def figures(plan: Plan, outcome: Outcome) -> dict[str, Any]:
-    """A run in figures, for people and for programs."""
-    verdict, samples = outcome.verdict, outcome.samples
-    return {
-        "seed": plan.seed,
-        "seconds": round(outcome.seconds),
-        "faults": dict(sorted(outcome.done.items())),
-        "sent": verdict.sent,
-        "acknowledged": verdict.acknowledged,
-        "delivered": verdict.delivered,
-        "dead_letters": verdict.dead_letters,
-        "refused": verdict.refused,
-        "lost": len(verdict.lost),
-        "duplicated": len(verdict.duplicated),
-        "out_of_order": len(verdict.disordered),
-        "otherwise_wrong": len(verdict.wrong),
-        "repeats": verdict.repeats,
-        "calls_again": outcome.retries,
-        "left_waiting": outcome.left,
-        "most_waiting": max((s.waiting or 0 for s in samples), default=0),
-        "peak_memory_bytes": max((s.memory_bytes for s in samples), default=0),
-        "memory_by_quarter_bytes": quarters(samples),
-        "peak_file_bytes": {
-            name: max(s.file_bytes.get(name, 0) for s in samples)
-            for name in sorted({name for s in samples for name in s.file_bytes})
-        },
-    }

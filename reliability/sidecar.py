@@ -8,10 +8,12 @@ import sqlite3
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 
+from reliability.errors import Broken
 from reliability.ledger import DeadLetter, Interruptions
 
 
@@ -43,13 +45,14 @@ class Sidecar:
         }
 
     async def start(self) -> None:
-        """Start it; returns at once."""
+        """Start it, as a process group of its own; returns at once."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "cio_sidecar", "serve"),
                 env=self._environment,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
         self.starts += 1
         self.started_at = time.monotonic()
@@ -62,20 +65,26 @@ class Sidecar:
         self.interruptions.spans.append((began, time.monotonic()))
 
     async def end(self, number: int = signal.SIGTERM) -> int:
-        """End it by a signal; its exit code."""
+        """End it by a signal; its exit code. Raises Broken where it does not end."""
         process = self._process()
         if process.returncode is None:
-            process.send_signal(number)
-        async with asyncio.timeout(60):
-            return await process.wait()
+            self._signal(number)
+        try:
+            return await asyncio.wait_for(process.wait(), 60)
+        except TimeoutError:
+            raise Broken(f"the sidecar did not end within 60 s of signal {number}") from None
 
     async def freeze(self, seconds: float) -> None:
         """Stop it for a while, as a debugger or a busy machine would."""
         began = time.monotonic()
-        self._process().send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
         await asyncio.sleep(seconds)
-        self._process().send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
         self.interruptions.spans.append((began, time.monotonic() + 5))
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process().pid, number)
 
     @property
     def alive(self) -> bool:
@@ -85,6 +94,10 @@ class Sidecar:
     def _process(self) -> asyncio.subprocess.Process:
         assert self.process is not None, "it was never started"
         return self.process
+
+    def last_words(self) -> str:
+        """The last line of its log."""
+        return "".join(self.log.read_text(errors="replace").splitlines()[-1:])
 
     def memory_bytes(self) -> int:
         """What it holds in memory (RSS); 0 where it has ended."""
@@ -112,14 +125,15 @@ class Sidecar:
         values = [line.split()[1] for line in lines if line.startswith("cio_queue_events ")]
         return int(float(values[0])) if values else None
 
-    def dead_letters(self) -> list[DeadLetter]:
-        """What it keeps as refused; once it has ended."""
-        db = sqlite3.connect(f"file:{self.data}/queue.sqlite3?mode=ro", uri=True)
-        try:
-            rows = db.execute("SELECT message_id, reason FROM dead_letters").fetchall()
-        finally:
-            db.close()
-        return [DeadLetter(*row) for row in rows]
+
+def dead_letters(data: Path) -> list[DeadLetter]:
+    """What a sidecar keeps as refused in its folder, once it has ended."""
+    db = sqlite3.connect(f"file:{data}/queue.sqlite3?mode=ro", uri=True)
+    try:
+        rows = db.execute("SELECT message_id, reason FROM dead_letters ORDER BY rowid").fetchall()
+    finally:
+        db.close()
+    return [DeadLetter(*row) for row in rows]
 
 
 def free_port() -> int:

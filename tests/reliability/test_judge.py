@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from reliability.command import chosen
 from reliability.judge import Verdict, judge
 from reliability.ledger import Arrival, DeadLetter, Interruptions, Sent, Writer, read
-from reliability.run import Sample, quarters
-from reliability.soak import chosen
+from reliability.report import growth_percent, quarters
+from reliability.run import Sample
 
 
 def sent(*events: Sent) -> dict[str, Sent]:
@@ -136,8 +137,14 @@ def test_faults_are_chosen_by_name() -> None:
     assert "kill" not in chosen("all,-kill")
     assert len(chosen("all,-kill")) == len(chosen("all")) - 1
     assert chosen("-kill") == chosen("all,-kill")
+    assert chosen("kill,-kill") == chosen("") == ()
 
 
 def test_the_memory_of_a_quarter_is_its_median() -> None:
     samples = [Sample(float(at), at, None, {}) for at in range(1, 101)]
     assert quarters(samples) == [13, 37, 62, 88]
+
+
+def test_memory_grows_from_the_second_quarter_to_the_last() -> None:
+    assert growth_percent([1, 200, 500, 210]) == 5.0
+    assert growth_percent([0, 0, 0, 0]) is None

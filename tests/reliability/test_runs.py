@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from reliability.run import FAULTS, Plan, figures, new_folder, remove, run
-from reliability.shim import FLAGS
-from reliability.soak import wrong
+from reliability.kills import plan_of
+from reliability.report import figures, problems
+from reliability.run import FAULTS, Plan, new_folder, remove, run
+from reliability.shim import possible
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
+
+ALL, LACKING = possible(FAULTS)
+"""The faults that can be done here, and those that lack a C compiler; on CI none may."""
 
 
 @pytest.fixture
@@ -24,17 +26,10 @@ def folder() -> Iterator[Path]:
     remove(made)
 
 
-def faults() -> tuple[str, ...]:
-    """All, but for those that need a C compiler where there is none."""
-    if shutil.which("cc") or shutil.which("gcc") or os.environ.get("CI") == "true":
-        return FAULTS
-    return tuple(fault for fault in FAULTS if fault not in (*FLAGS, "clock"))
-
-
 def test_a_minute_of_every_fault_loses_nothing(folder: Path) -> None:
-    plan = Plan(seconds=60, seed=1, faults=faults(), per_second=600, share=0.15)
+    plan = Plan(seconds=60, seed=1, faults=ALL, per_second=600, share=0.15)
     outcome = asyncio.run(run(plan, folder, print))
-    assert wrong(outcome) == []
+    assert problems(outcome) == []
     found = figures(plan, outcome)
     assert found["acknowledged"] > 5_000
     assert found["delivered"] + found["dead_letters"] >= found["acknowledged"]
@@ -44,22 +39,23 @@ def test_a_minute_of_every_fault_loses_nothing(folder: Path) -> None:
 
 
 def test_ten_kills_lose_nothing(folder: Path) -> None:
-    plan = Plan(
-        seconds=300,
-        seed=2,
-        faults=("kill", "cut", "503", "429"),
-        per_second=600,
-        share=0.15,
-        every_seconds=(0.5, 5.0),
-        rounds=10,
-    )
+    plan = plan_of(10, seed=2, faults=("kill", "cut", "503", "429"), per_second=600)
+    plan.share = 0.15
     outcome = asyncio.run(run(plan, folder, print))
-    assert wrong(outcome) == []
+    assert problems(outcome) == []
     assert outcome.done == {"kill": 10}
     assert outcome.verdict.acknowledged > 1_000
 
 
+def test_a_run_that_is_over_while_the_sidecar_is_frozen_comes_to_its_end(folder: Path) -> None:
+    # Nearly all of the time it is frozen.
+    plan = Plan(seconds=3, seed=4, faults=("freeze",), per_second=200, every_seconds=(0.0, 0.01))
+    outcome = asyncio.run(run(plan, folder, print))
+    assert problems(outcome) == []
+    assert outcome.done["freeze"] > 0
+
+
 def test_a_customer_io_that_swallows_events_is_judged_to_have_lost_them(folder: Path) -> None:
-    plan = Plan(seconds=5, seed=3, faults=("swallow",), per_second=300, share=0.2)
+    plan = Plan(seconds=5, seed=3, faults=("swallow",), per_second=300, share=0.5)
     outcome = asyncio.run(run(plan, folder, print))
     assert 0 < len(outcome.verdict.lost) < outcome.verdict.acknowledged
