@@ -11,8 +11,9 @@ import click
 import orjson
 
 from reliability.errors import Broken
+from reliability.plan import FAULTS, Plan
 from reliability.report import figures, problems, table
-from reliability.run import FAULTS, Plan, new_folder, remove, run
+from reliability.run import new_folder, remove, run
 from reliability.shim import possible
 
 _SHOWN: Final = 5

@@ -12,7 +12,7 @@ import click
 
 from reliability import ledger
 from reliability.ledger import Arrival, DeadLetter, Hindrance, Sent
-from reliability.run import FAULT_RECORD, LEDGER, RECORD
+from reliability.plan import FAULT_RECORD, LEDGER, RECORD
 from reliability.sidecar import dead_letters
 
 _FATES = {"acked": "acknowledged", "refused": "refused"}

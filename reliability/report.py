@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from reliability.run import Outcome, Plan, Sample
+from reliability.plan import Outcome, Plan, Sample
 
 
 def quarters(samples: Sequence[Sample]) -> list[int]:

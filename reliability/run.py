@@ -7,9 +7,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,67 +18,24 @@ from reliability import ledger
 from reliability.answers import FATAL
 from reliability.answers import FAULTS as ANSWERS
 from reliability.errors import Broken
-from reliability.judge import Verdict, judge
+from reliability.judge import judge
 from reliability.load import Load
+from reliability.plan import (
+    FAULT_RECORD,
+    HINDRANCES,
+    LEDGER,
+    RECORD,
+    Outcome,
+    Plan,
+    Sample,
+)
 from reliability.shim import FAULTS as SHIMMED
 from reliability.shim import FLAGS as DISK
 from reliability.shim import Shim
 from reliability.sidecar import Sidecar, dead_letters, free_port
 
-PROCESS: Final = ("kill", "term", "freeze")
-"""Faults of the process."""
-HINDRANCES: Final = (*PROCESS, *SHIMMED)
-"""Faults of process, disk and clock, which are done one after the other."""
-FAULTS: Final = (*ANSWERS, *HINDRANCES)
-LEDGER: Final = "ledger.ndjson"
-RECORD: Final = "received.ndjson"
-FAULT_RECORD: Final = "faults.ndjson"
 DRAIN_SECONDS: Final = 180
 """How long everything may take to come to its end once all is well again."""
-
-
-@dataclass(slots=True)
-class Plan:
-    """What a run consists of."""
-
-    seconds: float
-    seed: int
-    faults: Sequence[str] = FAULTS
-    per_second: float = 1_000
-    every_seconds: tuple[float, float] = (2.0, 8.0)
-    """The shortest and longest time between two faults of process, disk or clock."""
-    share: float = 0.05
-    """Of how many requests in one the answer goes wrong."""
-    settings: dict[str, str] = field(default_factory=dict)
-    rounds: int | None = None
-    """End after so many faults of the process, whenever that is."""
-
-
-@dataclass(slots=True)
-class Sample:
-    """How the sidecar was at a moment."""
-
-    at: float
-    """Seconds since the run began."""
-    memory_bytes: int
-    waiting: int | None
-    file_bytes: dict[str, int]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of a run."""
-
-    verdict: Verdict
-    samples: list[Sample]
-    done: dict[str, int]
-    """How often each fault of process, disk and clock was done."""
-    retries: int
-    log: str
-    """What the sidecar said that it should not have: lines with a traceback."""
-    seconds: float
-    left: int | None
-    """Events that still waited when the time to drain was over; 0 is right."""
 
 
 async def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Outcome:

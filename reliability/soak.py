@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from reliability.command import carry_out, chosen, options, seed_of
-from reliability.run import Plan
+from reliability.plan import Plan
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

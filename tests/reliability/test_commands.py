@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from reliability import command, kills, soak
 from reliability.errors import Broken
 from reliability.judge import Verdict
-from reliability.run import Outcome, Sample
+from reliability.plan import Outcome, Sample
 
 
 @pytest.mark.parametrize("main", [soak.main, kills.main], ids=["soak", "kills"])

@@ -19,7 +19,7 @@ from reliability.ledger import (
     read_hindrances,
     write_hindrance,
 )
-from reliability.run import FAULT_RECORD, LEDGER, RECORD
+from reliability.plan import FAULT_RECORD, LEDGER, RECORD
 
 EVENTS = {
     "b": Sent("b", "bob", 1, fate="acked", sent_at=100.0, told_at=100.1),

@@ -10,8 +10,8 @@ import pytest
 from reliability.command import chosen
 from reliability.judge import Verdict, judge
 from reliability.ledger import Arrival, DeadLetter, Interruptions, Sent, Writer, read
+from reliability.plan import Sample
 from reliability.report import growth_percent, quarters
-from reliability.run import Sample
 
 
 def sent(*events: Sent) -> dict[str, Sent]:

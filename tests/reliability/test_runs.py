@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from reliability.kills import plan_of
+from reliability.plan import FAULTS, Plan
 from reliability.report import figures, problems
-from reliability.run import FAULTS, Plan, new_folder, remove, run
+from reliability.run import new_folder, remove, run
 from reliability.shim import possible
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
