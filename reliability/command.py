@@ -2,8 +2,9 @@
 
 import asyncio
 import random
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import click
 import orjson
 
 from reliability.errors import Broken
-from reliability.plan import FAULTS, Plan
+from reliability.plan import FAULTS, Outcome, Plan
 from reliability.report import figures, problems, table
 from reliability.run import new_folder, remove, run
 from reliability.shim import possible
@@ -95,12 +96,21 @@ def carry_out(plan: Plan, *, json_path: Path | None, keep: bool) -> None:
         sys.exit(1)
 
 
+async def _terminable(running: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """Await a run that SIGTERM cancels, so that it ends its processes."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await running
+
+
 def _play(plan: Plan, folder: Path, json_path: Path | None) -> list[str]:
     try:
-        outcome = asyncio.run(run(plan, folder, click.echo))
-    except Broken as error:
-        click.echo(f"the run was broken off: {error}", err=True)
-        return [str(error)]
+        outcome = asyncio.run(_terminable(run(plan, folder, click.echo)))
+    except (Broken, asyncio.CancelledError, KeyboardInterrupt) as error:
+        why = str(error) or "by a signal"
+        click.echo(f"the run was broken off: {why}", err=True)
+        return [why]
     found: dict[str, Any] = figures(plan, outcome)
     click.echo(table(found))
     if json_path is not None:

@@ -54,6 +54,8 @@ class Outcome:
     samples: list[Sample]
     done: dict[str, int]
     """How often each fault of process, disk and clock was done."""
+    met: dict[str, int]
+    """How many requests met each fault of connection or answer."""
     retries: int
     log: str
     """What the sidecar said that it should not have: lines with a traceback."""

@@ -4,12 +4,14 @@ An event is written down, in the file, before it is answered. Faults are drawn f
 
     python -m reliability.receiver PORT RECORD SEED FAULT,FAULT,… SHARE
 
-``POST /_faults/on`` and ``/_faults/off`` begin and end the misbehaviour; it begins off.
+``POST /_faults/on`` and ``/_faults/off`` begin and end the misbehaviour; it begins off. Both answer
+with how many requests have met each fault so far.
 """
 
 import random
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -36,12 +38,13 @@ class Receiver:
         self._share = share
         self._on = False
         self._spell = ("", 0.0)
+        self._met: Counter[str] = Counter()
 
     async def switch(self, request: web.Request) -> web.Response:
-        """Begin or end the misbehaviour."""
+        """Begin or end the misbehaviour; answers with how often each fault was met."""
         self._on = request.match_info["what"] == "on"
         self._spell = ("", 0.0)
-        return web.Response()
+        return web.json_response(self._met)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request of the sidecar."""
@@ -53,6 +56,7 @@ class Receiver:
             return web.json_response({"region": "us"}, status=status)
         if fault is None:
             return await self._usual(request, await request.read())
+        self._met[fault] += 1
         return await (FAULTS | FATAL)[fault](self, request)
 
     def _draw(self) -> str | None:

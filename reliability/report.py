@@ -30,6 +30,7 @@ def figures(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "seed": plan.seed,
         "seconds": round(outcome.seconds),
         "faults": dict(sorted(outcome.done.items())),
+        "bad_answers": dict(sorted(outcome.met.items())),
         "sent": verdict.sent,
         "acknowledged": verdict.acknowledged,
         "delivered": verdict.delivered,

@@ -82,6 +82,7 @@ class _Run:
         self._random = random.Random(plan.seed)  # noqa: S311
         self._samples: list[Sample] = []
         self._done: dict[str, int] = {}
+        self._met: dict[str, int] = {}
         self._over = asyncio.Event()
         self._began = time.monotonic()
 
@@ -128,23 +129,26 @@ class _Run:
             verdict,
             self._samples,
             self._done,
+            self._met,
             load.retries,
             _tracebacks(self._sidecar.log.read_text()),
             time.monotonic() - self._began,
             left,
         )
 
-    async def _switch(self, what: str) -> None:
-        """Tell the receiver to misbehave, or to be well."""
+    async def _switch(self, what: str) -> dict[str, int]:
+        """Tell the receiver to misbehave, or to be well; how many requests have met each fault."""
         end = time.monotonic() + 60
         async with aiohttp.ClientSession() as session:
             while time.monotonic() < end:
                 try:
-                    await session.post(f"http://127.0.0.1:{self._port}/_faults/{what}")
+                    async with session.post(
+                        f"http://127.0.0.1:{self._port}/_faults/{what}"
+                    ) as response:
+                        met: dict[str, int] = await response.json()
+                        return met
                 except aiohttp.ClientError:
                     await asyncio.sleep(0.05)
-                else:
-                    return
         raise Broken("the receiver can't be reached")
 
     async def _up(self) -> None:
@@ -196,7 +200,7 @@ class _Run:
             self._sidecar.interruptions.spans.append((began, time.monotonic() + 5))
 
     async def _heal(self) -> None:
-        await self._switch("off")
+        self._met = await self._switch("off")
         if self._shim is not None:
             self._shim.set()
         await self._revive()

@@ -31,7 +31,7 @@ def test_kills_need_a_fault_to_count() -> None:
 
 def outcome(*lost: str) -> Outcome:
     sample = Sample(1.0, 50_000_000, 3, {"queue.sqlite3": 1_000_000})
-    return Outcome(Verdict(sent=1234, lost=list(lost)), [sample], {"kill": 2}, 0, "", 61.0, 0)
+    return Outcome(Verdict(sent=1234, lost=list(lost)), [sample], {"kill": 2}, {}, 0, "", 61.0, 0)
 
 
 def soaked(

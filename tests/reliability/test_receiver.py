@@ -117,6 +117,15 @@ async def test_without_faults_a_batch_is_taken_and_only_poison_refused() -> None
     assert taken(record) == [("id-a", True), ("id-b", True)] * len(partly)
 
 
+async def test_the_receiver_counts_what_met_a_fault() -> None:
+    async with receiving("503", "html404") as (client, _):
+        seen = [(await answer_of(client, batch("a")))[0] for _ in range(20)]
+        met = await (await client.post("/_faults/off")).json()
+        await answer_of(client, batch("a"))
+        assert await (await client.post("/_faults/on")).json() == met
+    assert met == {"503": seen.count(503), "html404": seen.count(404)}
+
+
 async def test_what_is_stuck_is_taken_once_the_faults_are_over() -> None:
     async with receiving() as (client, record):
         assert (await answer_of(client, batch(STUCK)))[0] == 500
