@@ -138,7 +138,9 @@ class TestPeopleWhoFillTheWindow:
         fake.script = fails(b"stuck")  # type: ignore[assignment]
         people = [f"s{n}" for n in range(30)]
         backlog = [
-            event(person, number=number, **({"stuck": True} if number == 0 else {}))
+            event(person, number=number, stuck=True)
+            if number == 0
+            else event(person, number=number)
             for number in range(10)
             for person in people
         ]
