@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -196,6 +200,31 @@ class TestADiskThatFails:
         assert changes[1] is None
         assert caplog.text.count("the queue can't take events") == 1
         assert caplog.text.count("can be written again") == 1
+
+    async def test_does_not_keep_from_counting_what_the_queue_holds(
+        self, queue: SqliteQueue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await queue.put([event("ann")])
+        fails = sqlite3.OperationalError("disk I/O error")
+        fails.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+        gate = threading.Event()
+
+        @contextmanager
+        def transaction(_: sqlite3.Connection) -> Iterator[None]:
+            yield
+            raise fails
+
+        monkeypatch.setattr(queue._events, "transaction", transaction)
+        # All that comes while the thread is busy shares a transaction.
+        busy = asyncio.ensure_future(queue.run(lambda _: gate.wait(10), writes=False))
+        both = asyncio.gather(queue.put([event("bob")]), queue.stats(), return_exceptions=True)
+        await asyncio.sleep(0)
+        gate.set()
+        await busy
+        refused, stats = await both
+        assert isinstance(refused, QueueError)
+        assert not isinstance(stats, BaseException)
+        monkeypatch.undo()
 
 
 def damage(path: Path, like: bytes) -> int:

@@ -109,7 +109,14 @@ class Worker:
             told = queue_error(error, self._path)
             if is_of_the_file(error) and (writes or isinstance(told, QueueDamaged)):
                 self._condition.found(told)
-            return [(job.future, told) for job in group]
+            if len(group) == 1:
+                return [(group[0].future, told)]
+            # What only reads needs no disk that can be written.
+            readers = [job for job in group if not job.writes]
+            return [
+                *((job.future, told) for job in group if job.writes),
+                *(result for job in readers for result in self._transact([job])),
+            ]
         return results
 
 
