@@ -71,8 +71,10 @@ async def test_callers_that_watch_or_idle_do_not_hold_a_stop_up(env: dict[str, s
         for call in (*watches, stream):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call.read()
-            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-            assert "shutting down" in str(caught.value.details())
+            # Now and then gRPC's server cancels a call that ends right when it shuts down.
+            if caught.value.code() is not grpc.StatusCode.CANCELLED:
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+                assert "shutting down" in str(caught.value.details())
 
 
 async def test_what_serve_accepted_survives_a_kill(
