@@ -19,6 +19,7 @@ import orjson
 from aiohttp import web
 
 from reliability.answers import FATAL, FAULTS, SPELLS, partial
+from reliability.bag import Bag
 from reliability.wire import API_PATHS, BATCH_PATH, POISON, STUCK, message_id, operations
 
 SPELL_SECONDS: Final = 1.5
@@ -34,7 +35,8 @@ class Receiver:
         """
         self._file = record
         self._random = random.Random(seed)  # noqa: S311 (repeatable, and no secret)
-        self._faults = faults
+        self._faults = Bag(faults, self._random)
+        self._sound = not faults
         self._share = share
         self._on = False
         self._spell = ("", 0.0)
@@ -60,14 +62,14 @@ class Receiver:
         return await (FAULTS | FATAL)[fault](self, request)
 
     def _draw(self) -> str | None:
-        if not self._on or not self._faults:
+        if not self._on or self._sound:
             return None
         name, until = self._spell
         if time.monotonic() < until:
             return name
         if self._random.random() >= self._share:
             return None
-        fault = self._random.choice(self._faults)
+        fault = self._faults.draw()
         if fault in SPELLS and self._random.random() < 0.2:
             self._spell = (fault, time.monotonic() + SPELL_SECONDS)
         return fault

@@ -17,6 +17,7 @@ import aiohttp
 from reliability import ledger
 from reliability.answers import FATAL
 from reliability.answers import FAULTS as ANSWERS
+from reliability.bag import Bag
 from reliability.errors import Broken
 from reliability.judge import judge
 from reliability.load import Load
@@ -162,6 +163,7 @@ class _Run:
     async def _hinder(self) -> None:
         """Do what the plan says to process, disk and clock, one thing after the other."""
         names = [name for name in self._plan.faults if name in HINDRANCES]
+        bag = Bag(names, self._random)
         if not names:
             await self._over.wait()
         while self._plan.rounds is None or sum(self._done.values()) < self._plan.rounds:
@@ -171,7 +173,7 @@ class _Run:
             if self._over.is_set():
                 return
             await self._revive()
-            name = self._random.choice(names)
+            name = bag.draw()
             began = time.monotonic()
             await self._do(name)
             ledger.write_hindrance(
