@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Final, Self
 
 from cio_conformance.caller import TargetError
+from cio_conformance.warm import WarmSidecar
 
 _KEPT_BYTES: Final = 65_536
 """How much of a process's output is kept: the end of it."""
@@ -39,16 +39,23 @@ class Launch:
 
 
 class Process:
-    """A running command, with the end of what it writes."""
+    """A running process that leads a group of its own, with the end of what it writes."""
 
-    def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], folder: Path | None
-    ) -> None:
-        """Start a command in a folder, or in the present one. Raises TargetError."""
+    def __init__(self, process: subprocess.Popen[bytes] | WarmSidecar) -> None:
+        self._process = process
+        self._said = bytearray()
+        assert self._process.stdout is not None
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process.stdout,), daemon=True
+        )
+        self._reader.start()
+
+    @classmethod
+    def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> Self:
+        """Start a command in the present folder. Raises TargetError."""
         try:
-            self._process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603
                 command,
-                cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -59,12 +66,7 @@ class Process:
         except OSError as error:
             why = error.strerror or error
             raise TargetError(f"{shlex.join(command)}: can't be started: {why}") from None
-        self._said = bytearray()
-        assert self._process.stdout is not None
-        self._reader = threading.Thread(
-            target=self._read, args=(self._process.stdout,), daemon=True
-        )
-        self._reader.start()
+        return cls(process)
 
     def exit_code(self) -> int | None:
         """None while it runs."""

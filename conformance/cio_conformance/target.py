@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,6 +15,7 @@ from cio_conformance.fake import FakeCustomerIO, Received
 from cio_conformance.fake.host_httpserver import hosted
 from cio_conformance.launch import Launch, Process, Processes
 from cio_conformance.result import Setup
+from cio_conformance.warm import WarmSidecar
 
 STOP_SECONDS: Final = 30
 """How long a sidecar may take to stop after SIGTERM."""
@@ -87,9 +87,9 @@ def started(
         # Our own works in the folder, where no file of the user's is in reach; a command of the
         # user's may name files of theirs.
         process = (
-            Process(launch.command, environment, None)
+            Process.start(launch.command, environment)
             if launch
-            else Process(command("serve"), environment, folder)
+            else Process(WarmSidecar(["serve"], environment, folder))
         )
         sidecar = Sidecar(address, process)
         with (processes or Processes()).holding(process):
@@ -102,11 +102,6 @@ def started(
                 f"the sidecar did not stop within {STOP_SECONDS} s of SIGTERM, and was killed\n"
                 f"{sidecar.account()}"
             )
-
-
-def command(*arguments: str) -> list[str]:
-    """The command line of ``cio-sidecar`` with arguments, by this Python."""
-    return [sys.executable, "-m", "cio_sidecar", *arguments]
 
 
 def variable(setting: str) -> str:

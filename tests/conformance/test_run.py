@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance import suite, target
+from cio_conformance import suite
 from cio_conformance.cli import main
 from cio_conformance.credentials import DEFAULT
 from cio_conformance.fixtures import Golden, load_fixtures
@@ -208,13 +209,15 @@ def test_a_taken_address_for_the_fake_exits_2() -> None:
 
 
 def test_a_sidecar_that_dies_at_its_start_exits_2_with_its_words(
-    cases: Path, monkeypatch: pytest.MonkeyPatch
+    cases: Path, tmp_path: Path
 ) -> None:
-    dying = [sys.executable, "-c", "raise SystemExit('there is no disk')"]
-    monkeypatch.setattr(target, "command", lambda *_: dying)
-    result = invoke("--fixtures", str(cases), "--api", "v1")
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    (overlay / "track.yaml").write_text("table: [")
+    result = invoke("--fixtures", str(cases), "--api", "v1", "--overlay", str(overlay))
     assert result.exit_code == 2
-    assert "the sidecar ended with exit code 1; it said:\n  there is no disk" in result.output
+    assert "the sidecar ended with exit code 2; it said:\n" in result.output
+    assert f"{overlay / 'track.yaml'}:2: " in result.output
 
 
 SETTINGS = "settings: {deny_traits: [ssn, a.b], event_id: ulid, identify_timestamp: true}\n"
@@ -235,8 +238,8 @@ def test_a_sidecar_gets_the_settings_of_a_family_as_variables(
     monkeypatch.setenv("CIO_LIMITS", "truncate")
     names = "CIO_DENY_TRAITS CIO_EVENT_ID CIO_IDENTIFY_TIMESTAMP CIO_LIMITS"
     script = f"import os; raise SystemExit([os.environ.get(n) for n in {names.split()}])"
-    monkeypatch.setattr(target, "command", lambda *_: [sys.executable, "-c", script])
-    result = invoke("--fixtures", str(told), "--filter", "toy")
+    shown = shlex.join([sys.executable, "-c", script])
+    result = invoke("--fixtures", str(told), "--filter", "toy", "--exec", shown)
     assert result.exit_code == 2
     assert "it said:\n  ['ssn,a.b', 'ulid', 'true', None]" in result.output
 
