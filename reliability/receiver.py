@@ -24,6 +24,8 @@ from reliability.wire import API_PATHS, BATCH_PATH, POISON, STUCK, message_id, o
 
 SPELL_SECONDS: Final = 1.5
 """How long a spell of trouble lasts."""
+STUCK_SECONDS: Final = 60.0
+"""How long an event that is stuck fails while others don't, from the first time that it comes."""
 
 
 class Receiver:
@@ -41,6 +43,7 @@ class Receiver:
         self._on = False
         self._spell = ("", 0.0)
         self._met: Counter[str] = Counter()
+        self._stuck_since: dict[str, float] = {}
 
     async def switch(self, request: web.Request) -> web.Response:
         """Begin or end the misbehaviour; answers with how often each fault was met."""
@@ -77,7 +80,7 @@ class Receiver:
     async def _usual(self, request: web.Request, body: bytes) -> web.StreamResponse:
         asked = operations(request.path, body)
         names = [operation.get("name") for operation in asked]
-        if self._on and STUCK in names:
+        if self._is_stuck(asked):
             return web.json_response({"meta": {"error": "try again"}}, status=500)
         bad = [place for place, name in enumerate(names) if name == POISON]
         if not bad:
@@ -93,10 +96,19 @@ class Receiver:
         """Take all that a request holds, unless some of it is to be refused; whether it was."""
         asked = operations(request.path, body)
         names = {operation.get("name") for operation in asked}
-        if POISON in names or (self._on and STUCK in names):
+        if POISON in names or self._is_stuck(asked):
             return False
         self._write(asked, clean=clean)
         return True
+
+    def _is_stuck(self, asked: list[dict[str, Any]]) -> bool:
+        now = time.monotonic()
+        since = [
+            self._stuck_since.setdefault(message_id(operation), now)
+            for operation in asked
+            if operation.get("name") == STUCK
+        ]
+        return self._on and any(now - each < STUCK_SECONDS for each in since)
 
     def _write(self, taken: list[dict[str, Any]], *, clean: bool) -> None:
         now = time.monotonic()
