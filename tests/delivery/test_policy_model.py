@@ -359,9 +359,9 @@ class DeliveryMachine(RuleBasedStateMachine):
         parked = [seq for lane in self.all_lanes() for seq in lane.parked or ()]
         self.model.stored[data.draw(st.sampled_from(parked))].readable = False
 
-    @rule()
-    def room_is_needed(self) -> None:
-        self.lanes.make_room()
+    @rule(trouble=st.booleans())
+    def room_is_needed(self, trouble: bool) -> None:
+        self.lanes.make_room(trouble=trouble)
 
     @rule(age=st.sampled_from([0, 60, 600]))
     def old_events_expire(self, age: int) -> None:

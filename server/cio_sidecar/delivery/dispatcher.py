@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from cio_sidecar.customerio.limits import BATCH_BYTES
 from cio_sidecar.customerio.outcome import Outcome
-from cio_sidecar.delivery.lanes import Shipment
+from cio_sidecar.delivery.lanes import LANE_EVENTS, Lane, Shipment
 from cio_sidecar.delivery.policy import Policy, Probe, Settlement
 from cio_sidecar.delivery.queue.entry import Burial, Leased, QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
@@ -171,17 +172,20 @@ class Dispatcher:
         lanes = self.policy.lanes
         if self._filling:
             return
-        if (hungry := lanes.hungry()) is not None:
-            lane, places = hungry
+        if wanted := self._wanted():
 
             async def feed() -> None:
-                lanes.feed(lane, places, await self._young(await self._queue.fetch(places)))
+                places = sorted(chain.from_iterable(wanted.values()))
+                events = await self._young(await self._queue.fetch(places))
+                read = {event.seq: event for event in events}
+                for lane, mine in wanted.items():
+                    lanes.feed(lane, mine, [read[seq] for seq in mine if seq in read])
 
             self._filling = self._start(self._read_queue(feed))
         elif (
             self._more
             and lanes.parked < PARKED_EVENTS
-            and (self._has_room() or (lanes.make_room() and self._has_room()))
+            and (self._has_room() or (self._make_room() and self._has_room()))
         ):
             room = WINDOW_EVENTS - lanes.size
 
@@ -197,6 +201,19 @@ class Dispatcher:
         """Whether so many events more can be held that reading them is worth it."""
         lanes = self.policy.lanes
         return lanes.size <= WINDOW_EVENTS - WINDOW_EVENTS // 4 and lanes.bytes < WINDOW_BYTES
+
+    def _wanted(self) -> dict[Lane, Sequence[int]]:
+        """Lanes that need events back, and their places in the queue: so many that it is worth it
+        to read them."""
+        wanted: dict[Lane, Sequence[int]] = {}
+        count = 0
+        while count < LANE_EVENTS and (hungry := self.policy.lanes.hungry()):
+            lane, wanted[lane] = hungry
+            count += len(wanted[lane])
+        return wanted
+
+    def _make_room(self) -> bool:
+        return self.policy.lanes.make_room(trouble=self.policy.in_trouble)
 
     async def _read_queue(self, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
         while True:

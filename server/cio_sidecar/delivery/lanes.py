@@ -126,16 +126,19 @@ class Lanes:
         most: int | None = None,
         suspects: bool = True,
         suspects_first: bool = False,
+        turn: float = 0.0,
     ) -> Shipment | None:
         """The next shipment, of at most ``most`` events; None if no lane is ready.
 
         ``suspects``: whether it may be of suspect lanes, and ``suspects_first``, whether these have
-        the turn.
+        the turn. ``turn``: with which of the others to begin, from 0, who has waited the longest,
+        to below 1.
         """
         while self._backing_off and self._backing_off[0][0] <= now:
             ready_at, _, rested = heapq.heappop(self._backing_off)
             if rested.state is State.BACKING_OFF and rested.ready_at == ready_at:
                 self._land(rested, backs_off=False)
+        self._ready.rotate(-int(turn * len(self._ready)))
         turns = (self._suspects, self._ready) if suspects_first else (self._ready, self._suspects)
         for waiting in turns:
             suspect = waiting is self._suspects
@@ -229,14 +232,18 @@ class Lanes:
                 return lane, lane.parked[: most - len(lane.events)]
         return None
 
-    def make_room(self) -> bool:
+    def make_room(self, *, trouble: bool = False) -> bool:
         """Let go of events of all that failed, if nobody else is ready; whether there were any.
 
         What stands behind them in the queue may fare better. Those that may be tried again already
-        keep the event that is next.
+        keep the event that is next. In ``trouble``, when nobody gets anything through, they are not
+        waited for: all that are ready keep no more than that.
         """
+        if trouble and self.size <= 2 * len(self._lanes):
+            # It would find little, and is asked again and again.
+            return False
         ready = [lane for lane in self._ready if lane.state is State.READY and not lane.most]
-        if any(not lane.failures for lane in ready):
+        if not trouble and any(not lane.failures for lane in ready):
             return False
         before = self.size
         for lane in ready:

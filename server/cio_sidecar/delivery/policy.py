@@ -91,6 +91,11 @@ class Policy:
         self._was_suspect = False
         self._most: int | None = None
 
+    @property
+    def in_trouble(self) -> bool:
+        """Whether nothing succeeds any more: the server is down, or all that is sent is bad."""
+        return self._most is not None
+
     def next(self, now: float) -> Shipment | Probe | None:
         """What to send now; None if nothing may be, or nothing is ready."""
         if now < self._hold_until or self.suspended:
@@ -105,6 +110,8 @@ class Policy:
             # Those who fail while others don't never have all the slots, nor every turn.
             suspects=self._suspects_in_flight < max(1, slots // 2),
             suspects_first=not paused and not self._was_suspect,
+            # Where nothing succeeds, those at the head of the queue may be why.
+            turn=self._random() if self.in_trouble else 0.0,
         )
         if shipment is not None:
             self._was_suspect = shipment.suspect
