@@ -10,10 +10,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import astuple
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cio_sidecar.customerio.operation import Operation
+from cio_sidecar.delivery.queue import salvage
 from cio_sidecar.delivery.queue.entry import (
     Burial,
     Entry,
@@ -454,12 +458,73 @@ class TestSettling:
         stats = await queue.stats()
         assert (stats.waiting, stats.dead_letters) == (1, 0)
 
+    @pytest.mark.parametrize(
+        "seqs",
+        [
+            [*range(1, 101)],
+            [*range(1, 21), *range(40, 61)],
+            [*range(1, 101, 2)],
+            [*range(60, 20, -1), 70, 72],
+            [5],
+            [],
+        ],
+        ids=["all", "two runs", "every other", "backwards", "one", "none"],
+    )
+    async def test_counts_what_is_left_whatever_is_removed(
+        self, path: Path, seqs: list[int]
+    ) -> None:
+        with opened(path) as queue:
+            await queue.put([event("ann", size=number) for number in range(1, 101)])
+            # Of a range, some may be gone already.
+            await queue.settle([10])
+            await queue.settle(seqs)
+            stats = await queue.stats()
+        gone = {10, *seqs}
+        assert rows(path, "SELECT seq FROM events ORDER BY seq") == [
+            (seq,) for seq in range(1, 101) if seq not in gone
+        ]
+        counted = (
+            "SELECT count(*), coalesce(sum(length(event) + length(operations)), 0) FROM events"
+        )
+        assert [(stats.waiting, stats.waiting_bytes)] == rows(path, counted)
+
     async def test_of_many_events_frees_their_bytes(self, queue: SqliteQueue) -> None:
         before = (await queue.stats()).file_bytes
         await queue.put([event("ann", size=5_000) for _ in range(100)])
         assert (await queue.stats()).file_bytes > 500_000
         await queue.settle(range(1, 101))
         assert (await queue.stats()).file_bytes < before + 50_000
+
+
+class TestWhatWasJustPut:
+    @pytest.mark.parametrize("put_after", [0, 30])
+    async def test_is_left_to_the_next_lease_where_one_fails(
+        self, queue: SqliteQueue, monkeypatch: pytest.MonkeyPatch, put_after: int
+    ) -> None:
+        def failing(*arguments: Any, **options: Any) -> Iterator[Any]:
+            yield from islice(scan(*arguments, **options), 5)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        scan = salvage.scan
+        await queue.put([event("ann") for _ in range(20)])
+        assert len(await queue.lease(10)) == 10
+        with monkeypatch.context() as patched:
+            patched.setattr(salvage, "scan", failing)
+            with pytest.raises(QueueError):
+                await queue.lease(20)
+        if put_after:
+            await queue.put([event("ann") for _ in range(put_after)])
+        leased = await queue.lease(100)
+        assert [each.seq for each in leased] == [*range(11, 21 + put_after)]
+
+    async def test_is_leased_as_it_is_in_the_file(self, path: Path) -> None:
+        with opened(path) as queue:
+            for count in (3, 1, 40):
+                await queue.put([event("ann") for _ in range(count)])
+            just_put = [*await queue.lease(2), *await queue.lease(10), *await queue.lease(100)]
+        with opened(path) as queue:
+            read = await queue.lease(100)
+        assert [astuple(each) for each in just_put] == [astuple(each) for each in read]
 
 
 class TestAFullQueue:

@@ -327,8 +327,12 @@ class Lanes:
         self._land(lane, backs_off=backs_off)
 
     def _hold(self, lane: Lane, event: Leased) -> None:
-        event.size = sum(len(operation.item) + 1 for operation in event.operations)
-        event.alone = self._v1 or any(operation.marks & V1_ONLY for operation in event.operations)
+        size = marks = 0
+        for operation in event.operations:
+            size += len(operation.item) + 1
+            marks |= operation.marks
+        event.size = size
+        event.alone = self._v1 or marks & V1_ONLY != 0
         lane.events.append(event)
         self.size += 1
         self.bytes += event.size

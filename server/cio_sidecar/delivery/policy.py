@@ -139,6 +139,10 @@ class Policy:
         for event in events:
             event.attempts += 1
         settlement = Settlement(shipment, [], [])
+        if returned.whole and results[0].outcome is Outcome.DELIVERED:
+            settlement.delivered = events
+            self._well(now, returned.seconds)
+            return settlement
         if returned.whole and results[0].outcome is Outcome.REFUSED and len(events) > 1:
             # One of them is bad, and must take none of the good ones along.
             settlement.again = events

@@ -82,7 +82,7 @@ class Shipper:
             if result.outcome is not Outcome.DELIVERED:
                 return Returned([result], whole=True, seconds=seconds)
             event.done += 1
-        return Returned([DELIVERED], seconds=seconds)
+        return Returned([DELIVERED], whole=True, seconds=seconds)
 
     async def _by_batch(self, events: Sequence[Leased]) -> Returned:
         operations = [operation for event in events for operation in event.operations]

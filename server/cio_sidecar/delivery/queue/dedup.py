@@ -1,7 +1,8 @@
 """The dedup window: the message ids that are remembered, so that a repeat can be told."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import orjson
 
@@ -19,11 +20,10 @@ def find(db: sqlite3.Connection, message_ids: Sequence[str], *, since: int) -> t
     return known, len(found) - len(known)
 
 
-def remember(db: sqlite3.Connection, message_ids: Sequence[str], *, now: int) -> None:
+def remember(db: sqlite3.Connection, message_ids: Iterable[str], *, now: int) -> None:
     """Remember ids from now on, in Unix seconds."""
     db.executemany(
-        "INSERT OR REPLACE INTO message_ids VALUES (?, ?)",
-        [(message_id, now) for message_id in message_ids],
+        "INSERT OR REPLACE INTO message_ids VALUES (?, ?)", zip(message_ids, repeat(now))
     )
 
 

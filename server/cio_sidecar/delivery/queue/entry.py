@@ -1,6 +1,6 @@
 """What a queue holds: entries going in, leases coming out, burials ending in dead letters."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final, NamedTuple
@@ -54,6 +54,16 @@ class Entry(NamedTuple):
     """Canonical JSON."""
     operations: bytes
     """As pack() makes them."""
+
+
+class Stored(NamedTuple):
+    """What is read of an event to lease it, in the order of the columns."""
+
+    seq: int
+    lane: str
+    operations: bytes
+    message_id: str
+    accepted_at: int
 
 
 @dataclass(slots=True, eq=False)
@@ -115,8 +125,11 @@ class Stats:
     """Bytes of the disk that are free; None where the system doesn't tell."""
 
 
-def pack(operations: Iterable[Operation]) -> bytes:
+def pack(operations: Sequence[Operation]) -> bytes:
     """Operations as one blob; their items stay readable bytes within it."""
+    if len(operations) == 1:
+        _, item, marks, beside = operations[0]
+        return _HEAD.pack(marks, len(item), len(beside)) + item + beside
     parts: list[bytes] = []
     for operation in operations:
         parts.append(_HEAD.pack(operation.marks, len(operation.item), len(operation.beside)))

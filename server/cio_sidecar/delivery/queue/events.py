@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Final
@@ -19,14 +19,26 @@ from cio_sidecar.delivery.queue.entry import (
     QueueDamaged,
     QueueFull,
     Stats,
+    Stored,
     unpack,
 )
+from cio_sidecar.delivery.queue.fresh import Fresh
 from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.delivery.queue.schema import PAYLOAD_BYTES
 from cio_sidecar.delivery.queue.trouble import is_damage
 
 _LEASED: Final = "seq, lane, operations, message_id, accepted_at"
 _FORGET_AT_ONCE: Final = 200
+_RUN: Final = 8
+"""From how many successive events on they are removed as a range: it takes a third of the time."""
+_SIZE_OF_RUN: Final = (
+    f"SELECT count(*), coalesce(sum({PAYLOAD_BYTES}), 0) FROM events "  # noqa: S608
+    "WHERE seq BETWEEN ? AND ?"
+)
+_DELETE_EACH: Final = (
+    f"DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?)) "  # noqa: S608
+    f"RETURNING {PAYLOAD_BYTES}"
+)
 _BURY: Final = (
     "INSERT INTO dead_letters SELECT seq, message_id, lane, accepted_at, event, operations, "
     "?, ?, ?, ?, ?, ?, ?, ? FROM events WHERE seq = ?"
@@ -57,6 +69,7 @@ class Events:
         self._written = replace(self.totals)
         self._cursor = 0
         """The last seq that was leased."""
+        self._fresh = Fresh()
         self._page_size: int = db.execute("PRAGMA page_size").fetchone()[0]
 
     @contextmanager
@@ -70,6 +83,7 @@ class Events:
             db.execute("COMMIT")
         except BaseException:
             _roll_back(db)
+            self._fresh.clear()
             self.totals, self.removed, self._written, self._cursor = before
             raise
 
@@ -88,31 +102,31 @@ class Events:
         """Store events; says of each whether it is new. Raises QueueFull or QueueDamaged."""
         self._condition.require_undamaged()
         now = int(self._clock())
-        size = sum(len(entry.event) + len(entry.operations) for entry in entries)
+        size = sum([len(entry.event) + len(entry.operations) for entry in entries])
         self._check_room(len(entries), size)
         asked = [entry.message_id for entry in entries if entry.remember]
         # A window of no seconds is not the rest of the present one.
         window = self.limits.dedup_window_seconds
         known, replaced = dedup.find(db, asked, since=now - window if window else now + 1)
-        results: list[bool] = []
-        rows = []
-        fresh = []
+        fresh = dict.fromkeys(asked)
+        results = [True] * len(entries)
+        if known or len(fresh) < len(asked):
+            results = _are_new(entries, known)
+            entries = [entry for entry, is_new in zip(entries, results, strict=True) if is_new]
+            size = sum([len(entry.event) + len(entry.operations) for entry in entries])
+            fresh = dict.fromkeys(entry.message_id for entry in entries if entry.remember)
         count = self.totals
-        for entry in entries:
-            if entry.remember:
-                if entry.message_id in known:
-                    results.append(False)
-                    size -= len(entry.event) + len(entry.operations)
-                    continue
-                known.add(entry.message_id)
-                fresh.append(entry.message_id)
-            results.append(True)
-            rows.append(
-                (count.next_seq, entry.message_id, entry.lane, now, entry.event, entry.operations)
-            )
-            count.next_seq += 1
+        rows = [
+            (seq, message_id, lane, now, event, operations)
+            for seq, (message_id, _, lane, event, operations) in enumerate(entries, count.next_seq)
+        ]
         dedup.remember(db, fresh, now=now)
         db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._fresh.put(
+            [Stored(seq, lane, operations, id_, now) for seq, id_, lane, _, _, operations in rows],
+            self._cursor,
+        )
+        count.next_seq += len(rows)
         count.remembered += len(fresh) - replaced
         count.waiting += len(rows)
         count.waiting_bytes += size
@@ -164,11 +178,20 @@ class Events:
         self, db: sqlite3.Connection, limit: int, most_bytes: int | None = None
     ) -> list[Leased]:
         """The next events that were not leased yet, as far as they can be read."""
+        cursor = self._cursor
+        try:
+            return self._lease(db, limit, most_bytes)
+        except BaseException:
+            # Nobody has been given what was read.
+            self._cursor = cursor
+            self._fresh.clear()
+            raise
+
+    def _lease(self, db: sqlite3.Connection, limit: int, most_bytes: int | None) -> list[Leased]:
         leased: list[Leased] = []
         size = 0
         end = self.totals.next_seq - 1
-        rows = salvage.scan(db, "events", _LEASED, after=self._cursor, upto=end)
-        with closing(rows):
+        with closing(self._unleased(db, end)) as rows:
             for row in rows:
                 if isinstance(row, salvage.Gap):
                     self._lost(row)
@@ -182,6 +205,10 @@ class Events:
                     return leased
         self._cursor = end
         return leased
+
+    def _unleased(self, db: sqlite3.Connection, end: int) -> Generator[salvage.Row | salvage.Gap]:
+        yield from self._fresh.take()
+        yield from salvage.scan(db, "events", _LEASED, after=self._cursor, upto=end)
 
     def _lost(self, gap: salvage.Gap) -> None:
         what = f"event {gap.first}"
@@ -222,14 +249,9 @@ class Events:
         now = int(self._clock())
         for burial in buried:
             db.execute(_BURY, _burial_values(burial, now))
-        gone = [*delivered, *(burial.seq for burial in buried)]
-        removed = db.execute(
-            f"DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?)) "  # noqa: S608
-            f"RETURNING {PAYLOAD_BYTES}",
-            (orjson.dumps(gone).decode(),),
-        ).fetchall()
-        self.totals.waiting -= len(removed)
-        self.totals.waiting_bytes -= sum(row[0] for row in removed)
+        removed, size = _remove(db, [*delivered, *(burial.seq for burial in buried)])
+        self.totals.waiting -= removed
+        self.totals.waiting_bytes -= size
         if buried:
             self.retain(db, now, 2 * len(buried))
 
@@ -278,6 +300,17 @@ class Events:
         return (pages - free) * self._page_size
 
 
+def _are_new(entries: Sequence[Entry], known: set[str]) -> list[bool]:
+    """Of each entry whether its id was neither known nor that of one before it."""
+    known = set(known)
+    results = []
+    for entry in entries:
+        results.append(not entry.remember or entry.message_id not in known)
+        if entry.remember:
+            known.add(entry.message_id)
+    return results
+
+
 def _roll_back(db: sqlite3.Connection) -> None:
     try:
         if db.in_transaction:
@@ -285,6 +318,36 @@ def _roll_back(db: sqlite3.Connection) -> None:
     except sqlite3.Error:
         # SQLite has rolled it back by itself: it does where the file fails.
         pass
+
+
+def _remove(db: sqlite3.Connection, seqs: Sequence[int]) -> tuple[int, int]:
+    """Remove events; how many there were, and their bytes."""
+    runs = _runs(seqs)
+    if len(runs) * _RUN <= len(seqs):
+        removed = size = 0
+        for run in runs:
+            found = db.execute(_SIZE_OF_RUN, run).fetchone()
+            db.execute("DELETE FROM events WHERE seq BETWEEN ? AND ?", run)
+            removed += found[0]
+            size += found[1]
+        return removed, size
+    rows = db.execute(_DELETE_EACH, (orjson.dumps([*seqs]).decode(),)).fetchall()
+    return len(rows), sum(row[0] for row in rows)
+
+
+def _runs(seqs: Sequence[int]) -> list[tuple[int, int]]:
+    """The first and last of each run of successive numbers."""
+    runs: list[tuple[int, int]] = []
+    first = last = None
+    for seq in sorted(seqs):
+        if last is None or seq != last + 1:
+            if first is not None and last is not None:
+                runs.append((first, last))
+            first = seq
+        last = seq
+    if first is not None and last is not None:
+        runs.append((first, last))
+    return runs
 
 
 def _burial_values(burial: Burial, died_at: int) -> tuple[int | str | bytes, ...]:
