@@ -145,9 +145,10 @@ class Intake:
             for receipt, is_new in zip(rendered.stored, fresh, strict=True):
                 if not is_new:
                     receipt.status = Status.DUPLICATE
-        for receipt in rendered.receipts:
-            self.counters.by_status[receipt.status] += 1
-            self.counters.warned += bool(receipt.warnings)
+        statuses = [receipt.status for receipt in rendered.receipts]
+        for status in Status:
+            self.counters.by_status[status] += statuses.count(status)
+        self.counters.warned += sum([bool(receipt.warnings) for receipt in rendered.receipts])
         return rendered.receipts
 
 

@@ -1,6 +1,7 @@
 """The command ``cio-sidecar``."""
 
 import asyncio
+import gc
 import io
 import logging
 import os
@@ -147,10 +148,22 @@ def serve(config: Path | None, **flags: Any) -> None:
         sidecar = Sidecar(settings)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, sidecar.reload)
         async with sidecar:
+            _collect_less_often()
             await sidecar.until(stopped)
         return True
 
     _run(run)
+
+
+def _collect_less_often() -> None:
+    """Have the garbage collector leave alone what is there to stay, and look less often.
+
+    Events make objects by the thousand that are gone without it; to look through them took a tenth
+    of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @main.command()

@@ -9,6 +9,7 @@ from cio_sidecar.customerio.operation import Operation
 
 _HEAD: Final = Struct(">BIH")
 """Before each operation: its marks, and the lengths in bytes of its item and what is beside it."""
+_HEAD_BYTES: Final = _HEAD.size
 
 
 class QueueError(Exception):
@@ -141,16 +142,15 @@ def pack(operations: Sequence[Operation]) -> bytes:
 def unpack(lane: str, blob: bytes) -> tuple[Operation, ...]:
     """The operations that pack() was given. Raises ValueError for anything else."""
     operations = []
-    at = 0
-    while at < len(blob):
-        if at + _HEAD.size > len(blob):
+    at, size = 0, len(blob)
+    while at < size:
+        start = at + _HEAD_BYTES
+        if start > size:
             raise ValueError("a stored operation is cut short")
         marks, item_length, beside_length = _HEAD.unpack_from(blob, at)
-        at += _HEAD.size
-        middle = at + item_length
-        end = middle + beside_length
-        if end > len(blob):
+        middle = start + item_length
+        at = middle + beside_length
+        if at > size:
             raise ValueError("a stored operation is cut short")
-        operations.append(Operation(lane, blob[at:middle], marks, blob[middle:end]))
-        at = end
+        operations.append(Operation(lane, blob[start:middle], marks, blob[middle:at]))
     return tuple(operations)
