@@ -6,7 +6,7 @@ PROTOS := $(wildcard protos/cio/sidecar/v1/*.proto)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format protos conformance clients reference coverage mutate soak kills clean
+.PHONY: help run test lint format protos release-protos conformance clients reference coverage mutate soak kills clean
 REFERENCE := conformance/reference/node
 
 help: ## Show this list
@@ -46,12 +46,14 @@ soak: $(VENV)/ready ## Load a sidecar for MINUTES=1, with every fault, and judge
 kills: $(VENV)/ready ## Kill a sidecar under load ROUNDS=10 times, and judge
 	$(BIN)/python -m reliability.kills --rounds $(ROUNDS) $(SEEDED) $(ARGS)
 
+UNBROKEN := cd protos && ../$(BIN)/buf breaking --exclude-imports --against released.txtpb
 lint: $(VENV)/ready ## Check format, style, types, imports and protos
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd protos && ../$(BIN)/buf lint
+	$(UNBROKEN)
 
 format: $(VENV)/ready ## Format the code and sort its imports
 	$(BIN)/ruff check --fix .
@@ -63,6 +65,10 @@ protos: $(VENV)/ready ## Generate the Python code of protos/ into server/generat
 	  --grpc_python_out=server/generated \
 	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --mypy_grpc_out=quiet:server/generated \
 	  $(PROTOS)
+
+release-protos: $(VENV)/ready ## Keep the protos as released: from then on make lint refuses what breaks them
+	$(UNBROKEN)
+	cd protos && ../$(BIN)/buf build --exclude-source-info -o released.txtpb
 
 clean: ## Remove the virtual environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
