@@ -4,51 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import trustme
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
 from cio_conformance.fake import FakeCustomerIO
 from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.sidecar import Sidecar
 
 from tests.app.command import run
+from tests.certificates import Files, serial
 
 Make = Callable[..., Settings]
 EVENT = b'{"type":"track","userId":"u1","event":"e"}\n'
-
-
-class Files:
-    """An authority, and a certificate of it for the server and for a caller."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        self.authority = trustme.CA()
-        self.ca = folder / "ca.pem"
-        self.cert, self.key = folder / "server.pem", folder / "server-key.pem"
-        self.caller_cert, self.caller_key = folder / "caller.pem", folder / "caller-key.pem"
-        self.authority.cert_pem.write_to_path(str(self.ca))
-        self.issue(self.cert, self.key)
-        self.issue(self.caller_cert, self.caller_key)
-
-    def issue(self, cert: Path, key: Path) -> None:
-        made = self.authority.issue_cert("127.0.0.1", "localhost")
-        key.write_bytes(made.private_key_pem.bytes())
-        cert.write_bytes(b"".join(pem.bytes() for pem in made.cert_chain_pems))
-
-    @property
-    def settings(self) -> dict[str, Path]:
-        return {"tls_cert_file": self.cert, "tls_key_file": self.key}
-
-    def credentials(self, *, shown: bool = False) -> grpc.ChannelCredentials:
-        pair = (self.caller_key.read_bytes(), self.caller_cert.read_bytes()) if shown else ()
-        return grpc.ssl_channel_credentials(self.ca.read_bytes(), *pair)
 
 
 @pytest.fixture
@@ -98,31 +69,17 @@ async def test_a_caller_must_show_a_certificate_where_it_is_asked_for_one(
             assert await send(channel) == ingest_pb2.EVENT_STATUS_ACCEPTED
 
 
-def serial(address: str, ca: Path) -> str:
-    """The serial number of the certificate that is served."""
-    host, _, port = address.rpartition(":")
-    context = ssl.create_default_context(cafile=ca)
-    context.set_alpn_protocols(["h2"])
-    with (
-        socket.create_connection((host, int(port)), 20) as connection,
-        context.wrap_socket(connection, server_hostname=host) as wrapped,
-    ):
-        shown = wrapped.getpeercert()
-    assert shown is not None
-    return str(shown["serialNumber"])
-
-
 async def test_a_renewed_certificate_is_taken_up_without_a_restart(
     make_settings: Make, files: Files
 ) -> None:
     async with Sidecar(make_settings(**files.settings, listen="127.0.0.1:0")) as sidecar:
-        first = await asyncio.to_thread(serial, sidecar.address, files.ca)
-        assert await asyncio.to_thread(serial, sidecar.address, files.ca) == first
+        first = await asyncio.to_thread(serial, sidecar.address, files)
+        assert await asyncio.to_thread(serial, sidecar.address, files) == first
         files.cert.write_bytes(b"half a certificate")
         os.utime(files.cert, ns=(1, 1))
-        assert await asyncio.to_thread(serial, sidecar.address, files.ca) == first
+        assert await asyncio.to_thread(serial, sidecar.address, files) == first
         files.issue(files.cert, files.key)
-        assert await asyncio.to_thread(serial, sidecar.address, files.ca) != first
+        assert await asyncio.to_thread(serial, sidecar.address, files) != first
 
 
 @pytest.mark.parametrize(

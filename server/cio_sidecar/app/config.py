@@ -77,7 +77,8 @@ class Settings(BaseSettings):
         "127.0.0.1:50051", description="Where gRPC listens: host:port or unix:PATH."
     )
     tls_cert_file: Path | None = Field(
-        None, description="Certificate (PEM) of gRPC, which speaks TLS with it."
+        None,
+        description="Certificate (PEM) of gRPC and of CIO_HTTP_INGEST, which speak TLS with it.",
     )
     tls_key_file: Path | None = Field(None, description="Key (PEM) of that certificate.")
     tls_client_ca_file: Path | None = Field(

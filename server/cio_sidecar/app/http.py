@@ -1,6 +1,7 @@
 """What is served over HTTP: health, readiness and metrics, and any other application."""
 
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from typing import Final
@@ -20,7 +21,11 @@ _GRACE_SECONDS: Final = 5
 class HttpHost:
     """Serves an application on one address. Bodies come as they were sent, not unpacked."""
 
-    def __init__(self, app: web.Application, *, grace_seconds: float) -> None:
+    def __init__(
+        self, app: web.Application, *, grace_seconds: float, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """``tls`` None is plain text."""
+        self._tls = tls
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -39,7 +44,7 @@ class HttpHost:
         if port is None:
             raise ValueError(f"expected host:port or off, got {listen!r}")
         await self._runner.setup()
-        await web.TCPSite(self._runner, host.strip("[]"), port).start()
+        await web.TCPSite(self._runner, host.strip("[]"), port, ssl_context=self._tls).start()
         return f"{host}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
@@ -20,6 +21,7 @@ from cio_sidecar.app.http import HttpHost, HttpServer
 from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.app.reload import Reloader
 from cio_sidecar.app.tables import load_tables
+from cio_sidecar.app.tls import TlsFiles
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
@@ -32,7 +34,6 @@ from cio_sidecar.rpc.delivery_service import DeliveryService
 from cio_sidecar.rpc.ingest import IngestService
 from cio_sidecar.rpc.mapping_service import MappingService
 from cio_sidecar.rpc.server import Server
-from cio_sidecar.rpc.tls import TlsFiles
 
 log = logging.getLogger(__name__)
 
@@ -143,11 +144,11 @@ class Sidecar:
         )
         await self.queue.try_out()
         self.queue.on_condition()
+        credentials, tls = self._tls()
         if self.door:
-            host = HttpHost(self.door.application(), grace_seconds=grace_seconds)
+            host = HttpHost(self.door.application(), grace_seconds=grace_seconds, tls=tls)
             stops.append(host.stop)
             self.http_ingest_address = await self._listening("CIO_HTTP_INGEST", host.start)
-        credentials = self._credentials()
         self.address = await self._listening(
             "CIO_LISTEN", lambda listen: server.start(listen, credentials)
         )
@@ -163,7 +164,8 @@ class Sidecar:
         if self.http_address:
             log.info("readiness and metrics on http://%s", self.http_address)
         if self.http_ingest_address:
-            log.info("SDKs of Segment are served on http://%s", self.http_ingest_address)
+            scheme = "https" if tls else "http"
+            log.info("SDKs of Segment are served on %s://%s", scheme, self.http_ingest_address)
         self._start_task(self._check_credentials(sender))
 
     def _make_door(self, intake: Intake) -> Door:
@@ -190,11 +192,12 @@ class Sidecar:
         except (QueueError, OSError) as error:
             raise ConfigError(f"CIO_DATA_DIR: {error}") from None
 
-    def _credentials(self) -> grpc.ServerCredentials | None:
+    def _tls(self) -> tuple[grpc.ServerCredentials | None, ssl.SSLContext | None]:
+        """What gRPC and the HTTP door speak TLS with; None for plain text."""
         settings = self.settings
         certificate, key = settings.tls_cert_file, settings.tls_key_file
         if certificate is None and key is None and settings.tls_client_ca_file is None:
-            return None
+            return None, None
         if certificate is None or key is None:
             raise ConfigError(
                 "CIO_TLS_CERT_FILE and CIO_TLS_KEY_FILE must both be set, or neither and no "
@@ -202,7 +205,7 @@ class Sidecar:
             )
         files = TlsFiles(certificate, key, settings.tls_client_ca_file)
         try:
-            return files.credentials()
+            return files.credentials(), files.context()
         except OSError as error:
             raise ConfigError(
                 f"CIO_TLS_…_FILE: can't read {error.filename}: {error.strerror}"
