@@ -67,6 +67,7 @@ def write_json(results: Sequence[Result], path: Path) -> None:
             "profile": result.setup.profile,
             "api": result.setup.api,
             "settings": dict(result.setup.settings),
+            "via": result.setup.via,
             "outcome": result.outcome,
             "message": result.message,
             "duration_seconds": round(result.duration_seconds, 6),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from cio_conformance.fixtures import Api, Golden
+from cio_conformance.via import Call, Route
 
 if TYPE_CHECKING:
     # It brings the fake, which the mapping alone has no need of.
@@ -22,6 +23,20 @@ Outcome = Literal["passed", "failed", "known", "skipped"]
 """``known``: it failed, as was said beforehand."""
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a case is sent through a driver."""
+
+    driver: str
+    """Its command."""
+    call: Call | None = None
+    """None, as the route is, where no route can carry the case."""
+    route: Route | None = None
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.driver, self.call, self.route)))
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Setup:
     """How a sidecar is set up: which tables it maps by, and which API it sends by."""
@@ -32,8 +47,8 @@ class Setup:
     """A folder of tables that extend the profile's."""
     settings: tuple[tuple[str, str], ...] = ()
     """Name and value of every other setting, by name: ``("event_id", "ulid")``."""
-    via: str = ""
-    """The driver, call and route by which a case is sent, where a driver sends it."""
+    via: Way | None = None
+    """Where a driver sends the cases."""
 
     @property
     def golden_api(self) -> Api:

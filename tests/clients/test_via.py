@@ -6,15 +6,19 @@ import json
 import math
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import cio_conformance
 import pytest
 from cio_conformance.via.line import NotByLine, answer_of, line_of
+from jsonschema import Draft202012Validator
 
 from tests.conformance.support import invoke
 
 ROOT = Path(__file__).parents[2]
+SCHEMA = Path(cio_conformance.__file__).parent / "schemas" / "report.schema.json"
 
 CASES = """
 family: toy
@@ -79,6 +83,27 @@ def test_several_drivers_share_a_sidecar(cases: Path) -> None:
     assert "FAILED toy: a large integer [documented, v1, via " in output
     assert "doubles send json]" in output
     assert code == 1
+
+
+def test_the_report_in_json_names_the_driver_the_call_and_the_route(
+    cases: Path, tmp_path: Path
+) -> None:
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    found = {}
+    for routes in ((), ("--via-route", "struct")):
+        path = tmp_path / "report.json"
+        call = ("--via-call", "batch", "--report", f"json={path}")
+        run(cases, "--via", toy(), *call, *routes)
+        report = json.loads(path.read_bytes())
+        Draft202012Validator(schema).validate(report)
+        found[routes] = Counter((each["case"], *each["via"].values()) for each in report)
+        assert {each["outcome"] for each in report} <= {"passed", "skipped"}
+    sent = [(case, toy(), "batch", "struct") for case in ("a total", "nobody")]
+    by_json = [(case, toy(), "batch", "json") for case in ("a total", "a large integer", "nobody")]
+    assert found[()] == Counter([*sent, *by_json])
+    assert found["--via-route", "struct"] == Counter(
+        [*sent, ("a large integer", toy(), None, None)]
+    )
 
 
 def test_the_order_of_keys_in_text_made_of_an_object_counts_for_json_and_not_for_a_struct(

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from cio_conformance.fixtures import Golden
 from cio_conformance.inbox import Inbox
-from cio_conformance.result import Result, Setup
+from cio_conformance.result import Result, Setup, Way
 from cio_conformance.via import Call, Route
 from cio_conformance.via.driver import Driver
 from cio_conformance.via.runner import ViaRunner
@@ -59,12 +59,13 @@ class Via:
         """
         results: list[Result] = []
         for command in self.drivers:
+            name = shlex.join(command)
             left: dict[str, str] = {}
             ran: set[str] = set()
             for call in self.calls:
                 with Driver(command, address, call, variables=self.variables) as driver:
                     for route in self.routes:
-                        named = replace(setup, via=f"{shlex.join(command)} {call} {route}")
+                        named = replace(setup, via=Way(name, call, route))
                         runner = ViaRunner(
                             named, driver, route, inbox, patience_seconds=patience_seconds
                         )
@@ -72,7 +73,7 @@ class Via:
                         results += more
                         ran |= {result.golden.name for result in more}
                         left |= why
-            named = replace(setup, via=shlex.join(command))
+            named = replace(setup, via=Way(name))
             results += [
                 Result(golden, named, "skipped", left[golden.name])
                 for golden in goldens
