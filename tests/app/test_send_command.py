@@ -263,7 +263,9 @@ async def moody(code: grpc.StatusCode, folder: Path) -> AsyncIterator[tuple[Mood
         await server.stop(None)
 
 
-@pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"])
+@pytest.mark.parametrize(
+    "code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED"]
+)
 async def test_what_may_pass_is_tried_again_with_the_same_message_ids(
     tmp_path: Path, code: str
 ) -> None:

@@ -115,12 +115,13 @@ async def test_the_example_shows_every_way_of_calling(
 @any_language
 @any_call
 @pytest.mark.timeout(300)
-def test_a_sidecar_that_is_away_or_full_for_a_while_is_tried_again(
+def test_a_sidecar_that_is_away_or_stops_or_is_full_for_a_while_is_tried_again(
     language: str, call: Call
 ) -> None:
     unavailable = failure(grpc.StatusCode.UNAVAILABLE)
     full = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_info(30))
-    moody = Moody([unavailable, full, unavailable, full])
+    cancelled = failure(grpc.StatusCode.CANCELLED)
+    moody = Moody([unavailable, full, cancelled, full])
     events = [line(messageId=f"m{number}") for number in range(5)]
     with served(moody) as address, Driver(driver(language), address, call) as running:
         answers = running.send(events, SECONDS)

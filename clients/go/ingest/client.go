@@ -83,7 +83,7 @@ func (c *Client) Close() error { return c.connection.Close() }
 func (c *Client) Send(ctx context.Context, event *pb.Event) (*pb.EventResult, error) {
 	identify(event)
 	var response *pb.SendResponse
-	err := retry(ctx, func() (err error) {
+	err := c.retry(ctx, func() (err error) {
 		response, err = c.service.Send(ctx, &pb.SendRequest{Event: event})
 		return err
 	})
@@ -97,7 +97,7 @@ func (c *Client) SendBatch(ctx context.Context, events []*pb.Event) ([]*pb.Event
 		identify(event)
 	}
 	var response *pb.SendBatchResponse
-	err := retry(ctx, func() (err error) {
+	err := c.retry(ctx, func() (err error) {
 		response, err = c.service.SendBatch(ctx, &pb.SendBatchRequest{Events: events})
 		return err
 	})

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 )
 
@@ -35,11 +36,11 @@ func (r *Refused) Error() string {
 }
 
 // retry calls until success, or an error that would only come again, or the end of ctx.
-func retry(ctx context.Context, call func() error) error {
+func (c *Client) retry(ctx context.Context, call func() error) error {
 	for attempt := 0; ; attempt++ {
 		err := call()
 		wait, again := pause(err, attempt)
-		if !again || ctx.Err() != nil {
+		if !again || ctx.Err() != nil || c.closed() {
 			return refusal(err)
 		}
 		select {
@@ -50,13 +51,16 @@ func retry(ctx context.Context, call func() error) error {
 	}
 }
 
+// closed says whether the client was closed, which cancels calls as a sidecar that stops does.
+func (c *Client) closed() bool { return c.connection.GetState() == connectivity.Shutdown }
+
 // pause says whether a call that ended so should be made again, and how long to wait before.
 func pause(err error, attempt int) (time.Duration, bool) {
 	backoff := 100 * time.Millisecond << min(attempt, 5)
 	wait := backoff/2 + rand.N(backoff)
 	failure := status.Convert(err)
 	switch failure.Code() {
-	case codes.Unavailable, codes.DeadlineExceeded:
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		return wait, true
 	case codes.ResourceExhausted:
 		for _, detail := range failure.Details() {

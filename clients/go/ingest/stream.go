@@ -19,7 +19,7 @@ const maxUnacked = 1000
 // Stream hands events over for as long as you like. A stream that breaks is opened again, and what
 // was not acked is sent again, in its order, with the same message ids.
 type Stream struct {
-	service  pb.IngestServiceClient
+	client   *Client
 	onResult func(*pb.Event, *pb.EventResult)
 	ended    chan struct{} // closed at the end; err says why
 
@@ -35,7 +35,7 @@ type Stream struct {
 // Stream opens a stream, which lasts until Close, or the end of ctx. onResult is called for each
 // event when it is settled, in order, from another goroutine.
 func (c *Client) Stream(ctx context.Context, onResult func(*pb.Event, *pb.EventResult)) *Stream {
-	s := &Stream{service: c.service, onResult: onResult, ended: make(chan struct{})}
+	s := &Stream{client: c, onResult: onResult, ended: make(chan struct{})}
 	s.change = sync.NewCond(&s.mu)
 	// A cond knows no contexts: who waits must be told.
 	stop := context.AfterFunc(ctx, func() { s.update(func() { s.err = context.Cause(ctx) }) })
@@ -94,7 +94,7 @@ func (s *Stream) run(ctx context.Context) {
 			attempt = 0
 		}
 		wait, again := pause(err, attempt)
-		if !again || ctx.Err() != nil {
+		if !again || ctx.Err() != nil || s.client.closed() {
 			s.update(func() { s.err = errors.Join(s.err, refusal(err)) })
 			return
 		}
@@ -109,7 +109,7 @@ func (s *Stream) run(ctx context.Context) {
 func (s *Stream) call(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := s.service.Stream(ctx)
+	stream, err := s.client.service.Stream(ctx)
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ export function pause(failure: Failure, attempt: number): number | undefined {
   switch (failure.code) {
     case status.UNAVAILABLE:
     case status.DEADLINE_EXCEEDED:
+    case status.CANCELLED: // By a sidecar that stops: nothing here cancels a call.
       return wait;
     case status.RESOURCE_EXHAUSTED: {
       const info = detail(failure, "google.rpc.RetryInfo");

@@ -73,13 +73,14 @@ pub fn pause(status: &Status, attempt: u32) -> Option<Duration> {
     let backoff = Duration::from_millis(100 << attempt.min(5));
     let wait = backoff.mul_f64(0.5 + fastrand::f64());
     match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded => Some(wait),
+        // Who cancels a call drops it: a status that says so is of a sidecar that stops.
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Some(wait),
         // Without a RetryInfo the message is too large.
         Code::ResourceExhausted => status
             .get_details_retry_info()
             .map(|info| wait.max(info.retry_delay.unwrap_or_default())),
-        // tonic has other codes for a connection that breaks, and for a deadline of its own. Only a
-        // status that is not the sidecar's has a source.
+        // tonic has another code for a connection that breaks. Only a status that is not the
+        // sidecar's has a source.
         _ => status.source().map(|_| wait),
     }
 }

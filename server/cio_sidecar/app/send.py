@@ -136,6 +136,7 @@ def _send(
                 grpc.StatusCode.UNAVAILABLE,
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 grpc.StatusCode.DEADLINE_EXCEEDED,
+                grpc.StatusCode.CANCELLED,
             )
             wait = backoff_seconds(attempt, random.random())  # noqa: S311
             if not again or time.monotonic() + wait > deadline:

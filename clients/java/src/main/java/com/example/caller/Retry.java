@@ -6,6 +6,7 @@ import com.google.protobuf.Message;
 import com.google.protobuf.util.Durations;
 import com.google.rpc.BadRequest;
 import com.google.rpc.RetryInfo;
+import io.grpc.Context;
 import io.grpc.Deadline;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
@@ -47,6 +48,8 @@ final class Retry {
         Duration.ofMillis(backoff / 2 + ThreadLocalRandom.current().nextLong(backoff));
     return switch (failure.getStatus().getCode()) {
       case UNAVAILABLE, DEADLINE_EXCEEDED -> Optional.of(pause);
+      // By a sidecar that stops, unless the call that this thread answers was cancelled.
+      case CANCELLED -> Context.current().isCancelled() ? Optional.empty() : Optional.of(pause);
       // Without a RetryInfo the message is too large.
       case RESOURCE_EXHAUSTED -> detail(failure, RetryInfo.class)
           .map(info -> Duration.ofMillis(Durations.toMillis(info.getRetryDelay())))
