@@ -1,9 +1,11 @@
 // Sends one event to the sidecar and prints its receipt.
 // Usage: node first-call.mjs [host:port | unix:PATH]
+import { fileURLToPath } from "node:url";
+
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
 
-const protos = new URL("../../protos", import.meta.url).pathname;
+const protos = fileURLToPath(new URL("../../protos", import.meta.url));
 const definition = protoLoader.loadSync("cio/sidecar/v1/ingest.proto", {
   includeDirs: [protos],
   enums: String,
