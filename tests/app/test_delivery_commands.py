@@ -15,6 +15,7 @@ from cio_conformance.fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 
 from tests.app.command import Finished, end_of_input, run, start
+from tests.delivery.support import free_port
 from tests.rpc.harness import Caller, calling, identify, track, ulid
 
 
@@ -265,6 +266,22 @@ async def test_stats_tell_the_counts_in_lines_and_as_json(two_dead: Caller) -> N
     assert finished.out.endswith("delivery         goes on\n")
     (line,) = (await operate(two_dead, "delivery", "stats", "--json")).lines
     assert (line["dead_letters"], line["dead_lettered"], line["pauses"]) == (2, 2, [])
+
+
+async def test_stats_tell_what_holds_delivery_up(
+    make_settings: Callable[..., Settings], fake: FakeCustomerIO, until: Callable[..., Any]
+) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    async with calling(make_settings(base_url=nowhere), fake) as caller:
+        await caller.send(track())
+        await until(lambda: caller.sidecar.dispatcher.held_up, "a failure")
+        finished = await operate(caller, "delivery", "stats")
+        assert f"delivery         HELD UP: {nowhere} can't be reached: " in finished.out
+        assert "goes on" not in finished.out
+        (line,) = (await operate(caller, "delivery", "stats", "--json")).lines
+        assert line["trouble"]["description"].startswith(f"{nowhere} can't be reached: ")
+        assert line["trouble"]["failures"] >= 1
+        assert line["trouble"]["since"].endswith("Z")
 
 
 async def test_delivery_is_paused_and_resumed(caller: Caller, fake: FakeCustomerIO) -> None:

@@ -126,6 +126,7 @@ async def test_metrics_tell_retries_and_a_backlog(
         found = await metrics(sidecar)
         assert found["cio_events_retried_total"] >= 1
         assert found["cio_requests_total{status=503}"] >= 1
+        assert found["cio_delivery_held_up_seconds"] > 0
         assert found["cio_queue_events"] == 1
         assert found["cio_queue_bytes"] > 100
         assert found["cio_queue_oldest_seconds"] >= 0
@@ -134,7 +135,9 @@ async def test_metrics_tell_retries_and_a_backlog(
         fake.heal()
         fake.fail_next(400)
         await until(lambda: sidecar.queue.waiting == 0, "the dead letter")
-        assert (await metrics(sidecar))["cio_dead_letters"] == 1
+        found = await metrics(sidecar)
+        assert found["cio_dead_letters"] == 1
+        assert found["cio_delivery_held_up_seconds"] == 0
 
 
 # Credentials

@@ -13,6 +13,7 @@ from cio_sidecar.delivery.policy import (
     RETRY_AFTER_CAP_SECONDS,
     Policy,
     Probe,
+    Trouble,
     backoff_seconds,
 )
 from cio_sidecar.delivery.queue.entry import Leased
@@ -239,7 +240,8 @@ class TestPause:
         policy.pause("HTTP 403", 0.0)
         policy.next(1.0)
         policy.probed(Result(Outcome.RETRY, "no answer"), 1.0)
-        assert (policy.paused_because, policy.trouble) == ("HTTP 403", "no answer")
+        assert policy.paused_because == "HTTP 403"
+        assert policy.trouble == Trouble("no answer", since=1.0, failures=1)
         assert policy.next_time(1.0) == 2.0
 
     def test_waits_longer_each_time(self) -> None:
@@ -388,11 +390,31 @@ class TestTrouble:
 
     def test_is_told(self) -> None:
         policy = policy_of(*people(range(4)))
-        self.troubled(policy, 1)
-        assert policy.trouble == "HTTP 503"
-        shipment = sent(policy)
-        ends(policy, shipment, delivered(shipment), 0.0)
+        self.troubled(policy, 3)
+        assert policy.trouble == Trouble("HTTP 503", since=0.0, failures=3)
+        shipment = sent(policy, 300.0)
+        ends(policy, shipment, delivered(shipment), 300.0)
         assert policy.trouble is None
+
+    def test_is_not_told_besides_a_pause_that_came_after_it(self) -> None:
+        policy = policy_of(*people(range(4)))
+        self.troubled(policy, 3)
+        shipment = sent(policy, 300.0)
+        ends(policy, shipment, whole(shipment, Outcome.PAUSE, 401), 300.0)
+        assert (policy.paused_because, policy.trouble) == ("HTTP 401", None)
+
+    def test_says_when_the_next_attempt_is(self) -> None:
+        policy = policy_of(leased(0, "p:0"), random=0.5)
+        assert policy.next_attempt(0.0) == 0.0
+        shipment = sent(policy)
+        assert policy.next_attempt(0.0) is None
+        settlement = ends(policy, shipment, retry(shipment), 0.0)
+        assert policy.next_attempt(0.0) == settlement.ready_at > 0
+        shipment = sent(policy, settlement.ready_at)
+        ends(policy, shipment, retry(shipment, 429, wait_seconds=100), 1.0)
+        assert policy.next_attempt(1.0) == 101.0
+        policy.suspended = True
+        assert policy.next_attempt(1.0) is None
 
     def test_ends_with_the_first_success_which_wakes_all(self) -> None:
         policy = policy_of(*people(range(4)), random=NEARLY_ONE)

@@ -75,6 +75,38 @@ async def test_an_idle_sidecar_has_no_oldest_event_and_no_pause(caller: Caller) 
     stats = await caller.delivery.GetStats(pb.GetStatsRequest())
     assert not stats.HasField("oldest_accepted_at")
     assert not stats.pauses
+    assert not stats.HasField("trouble")
+
+
+async def test_trouble_is_told_until_a_request_succeeds(
+    caller: Caller, fake: FakeCustomerIO, until: Callable[..., Any]
+) -> None:
+    fake.fail_next(503)
+    await caller.send(track(message_id="m1", user_id="ann-77"))
+    await until(lambda: caller.sidecar.dispatcher.held_up, "a failure")
+    await caller.delivery.Pause(pb.PauseRequest())
+    await until(lambda: not caller.sidecar.dispatcher.in_flight, "the requests to end")
+    stats = await caller.delivery.GetStats(pb.GetStatsRequest())
+    assert stats.trouble.description == "Customer.io answered HTTP 503"
+    assert stats.trouble.failures >= 1
+    assert stats.trouble.since.seconds > 1_700_000_000
+    assert not stats.trouble.HasField("next_attempt_in")
+    resumed = await caller.delivery.Resume(pb.ResumeRequest())
+    assert resumed.trouble.description == "Customer.io answered HTTP 503"
+    fake.heal()
+    await caller.settled(1)
+    stats = await caller.delivery.GetStats(pb.GetStatsRequest())
+    assert not stats.HasField("trouble")
+
+
+async def test_trouble_says_when_the_next_request_leaves(
+    caller: Caller, fake: FakeCustomerIO, until: Callable[..., Any]
+) -> None:
+    fake.fail_next(429, retry_after=600)
+    await caller.send(track())
+    await until(lambda: caller.sidecar.dispatcher.counters.retried, "a failure")
+    stats = await caller.delivery.GetStats(pb.GetStatsRequest())
+    assert 500 < stats.trouble.next_attempt_in.seconds < 600
 
 
 # List

@@ -117,7 +117,7 @@ def resume(target: Target) -> None:
     """Go on after `pause`."""
     with calling(target) as stub:
         found = stub.Resume(delivery_pb2.ResumeRequest(), timeout=CALL_SECONDS)
-    _print(show.pause_lines(found.pauses))
+    _print(show.delivery_lines(found))
 
 
 @delivery.command()

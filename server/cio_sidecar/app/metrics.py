@@ -138,7 +138,13 @@ class Metrics(Collector):
 
     def _of_delivery(self, dispatcher: Dispatcher) -> Iterable[Metric]:
         concurrency = dispatcher.policy.concurrency
+        held_up = dispatcher.held_up
         for name, what, value in (
+            (
+                "cio_delivery_held_up_seconds",
+                "For how long requests to Customer.io have failed without a success; 0: not now.",
+                held_up.seconds if held_up else 0.0,
+            ),
             (
                 "cio_delivery_paused",
                 "1 while delivery is paused because the credentials were refused.",

@@ -37,6 +37,7 @@ def stats_json(stats: delivery_pb2.GetStatsResponse) -> dict[str, Any]:
             {"reason": PAUSES.get(pause.reason, ""), "description": pause.description}
             for pause in stats.pauses
         ],
+        "trouble": _trouble_json(stats.trouble) if stats.HasField("trouble") else None,
     }
 
 
@@ -52,12 +53,16 @@ def stats_lines(stats: delivery_pb2.GetStatsResponse) -> Iterator[str]:
         f"since the start  {stats.delivered:,} delivered, {stats.dead_lettered:,} dead-lettered, "
         f"{stats.retried:,} attempts to be made again"
     )
-    yield from pause_lines(stats.pauses)
+    yield from delivery_lines(stats)
 
 
-def pause_lines(pauses: Iterable[delivery_pb2.DeliveryPause]) -> Iterator[str]:
+def delivery_lines(
+    told: delivery_pb2.GetStatsResponse | delivery_pb2.ResumeResponse,
+) -> Iterator[str]:
     """Whether delivery goes on, in lines."""
-    words = [f"PAUSED: {pause.description}" for pause in pauses]
+    words = [f"PAUSED: {pause.description}" for pause in told.pauses]
+    if told.HasField("trouble"):
+        words.append(f"HELD UP: {_trouble(told.trouble)}")
     for line in words or ["goes on"]:
         yield f"delivery         {line}"
 
@@ -170,6 +175,28 @@ def printable(text: str) -> str:
 def _violation(violation: ingest_pb2.FieldViolation) -> str:
     field = f"{violation.field}: " if violation.field else ""
     return f"{field}{violation.description}"
+
+
+def _trouble(trouble: delivery_pb2.DeliveryTrouble) -> str:
+    count = f"{trouble.failures:,} failed requests" if trouble.failures > 1 else "1 failed request"
+    seconds = _next_attempt_seconds(trouble)
+    words = f"{trouble.description}; {count} since {_iso(trouble.since)}, events are kept"
+    return words if seconds is None else f"{words}; next attempt in {seconds:.1f} s"
+
+
+def _trouble_json(trouble: delivery_pb2.DeliveryTrouble) -> dict[str, Any]:
+    return {
+        "description": trouble.description,
+        "since": _iso(trouble.since),
+        "failures": trouble.failures,
+        "next_attempt_seconds": _next_attempt_seconds(trouble),
+    }
+
+
+def _next_attempt_seconds(trouble: delivery_pb2.DeliveryTrouble) -> float | None:
+    if not trouble.HasField("next_attempt_in"):
+        return None
+    return trouble.next_attempt_in.ToTimedelta().total_seconds()
 
 
 def _iso(moment: Timestamp) -> str:

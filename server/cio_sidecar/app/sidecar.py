@@ -134,7 +134,7 @@ class Sidecar:
         server = Server(
             IngestService(intake),
             MappingService(intake, clock=time.time),
-            DeliveryService(self.queue, self.dispatcher, lambda: intake.renderer),
+            DeliveryService(self.queue, self.dispatcher, lambda: intake.renderer, clock=time.time),
         )
         grace_seconds = settings.shutdown_grace_seconds
         stops: list[Callable[[], Awaitable[None]]] = [partial(server.stop, grace_seconds)]

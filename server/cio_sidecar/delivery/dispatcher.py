@@ -45,6 +45,21 @@ class Counters:
     """Those of the dead letters that were over the age limit."""
 
 
+@dataclass(frozen=True, slots=True)
+class HeldUp:
+    """What holds delivery up: requests fail, and none has succeeded since."""
+
+    why: str
+    """What came of the last one; without a person's data."""
+    seconds: float
+    """For how long."""
+    failures: int
+    """How many requests have failed."""
+    next_attempt_seconds: float | None
+    """In how many seconds the next one leaves; None while one is under way, or there is nothing to
+    wait for."""
+
+
 class Dispatcher:
     """Delivers what the queue holds, until it is stopped."""
 
@@ -102,6 +117,21 @@ class Dispatcher:
     def suspended(self) -> bool:
         """Whether an operator has paused delivery."""
         return self.policy.suspended
+
+    @property
+    def held_up(self) -> HeldUp | None:
+        """What holds delivery up, as of now; None while nothing does."""
+        trouble = self.policy.trouble
+        if trouble is None:
+            return None
+        now = self._clock()
+        next_time = self.policy.next_attempt(now)
+        return HeldUp(
+            trouble.why,
+            seconds=now - trouble.since,
+            failures=trouble.failures,
+            next_attempt_seconds=None if next_time is None else next_time - now,
+        )
 
     @property
     def in_flight(self) -> int:
@@ -313,7 +343,7 @@ class Dispatcher:
         self.counters.expired += len(events)
         why = f"not delivered within {self._max_age_seconds} s (CIO_MAX_AGE_SECONDS)"
         if self.policy.trouble:
-            why = f"{why}; the last trouble: {self.policy.trouble}"
+            why = f"{why}; the last trouble: {self.policy.trouble.why}"
         log.warning("%d event(s) kept as dead letters: %s", len(events), why)
         await self._settle([], [(event, Result(Outcome.REFUSED, why)) for event in events])
 
@@ -354,7 +384,7 @@ class Dispatcher:
     def _say(self, settlement: Settlement | None = None) -> None:
         """Log what has changed."""
         policy = self.policy
-        news = policy.paused_because or policy.trouble
+        news = policy.paused_because or (policy.trouble.why if policy.trouble else None)
         now = self._clock()
         if news == self._said:
             pass

@@ -153,6 +153,11 @@ class Lanes:
         """When the next lane will be ready again; None if none is backing off."""
         return self._backing_off[0][0] if self._backing_off else None
 
+    def ready_at(self, now: float) -> float | None:
+        """When some lane may go: ``now`` if one is ready; None if none is, nor backs off."""
+        ready = _first(self._ready, suspect=False) or _first(self._suspects, suspect=True)
+        return now if ready else self.next_time()
+
     def returned(
         self,
         shipment: Shipment,

@@ -43,6 +43,18 @@ class Probe:
 
 
 @dataclass(slots=True)
+class Trouble:
+    """Why nothing gets through."""
+
+    why: str
+    """What came of the last attempt; without a person's data."""
+    since: float
+    """When the first one failed."""
+    failures: int = 0
+    """How many did, with no success between them."""
+
+
+@dataclass(slots=True)
 class Settlement:
     """What is to be settled after a shipment."""
 
@@ -78,7 +90,7 @@ class Policy:
         self.concurrency = Concurrency(concurrency)
         self.paused_because: str | None = None
         """Why delivery is paused: the credentials were refused. None while it is not."""
-        self.trouble: str | None = None
+        self.trouble: Trouble | None = None
         """What holds delivery up. None while nothing does."""
         self.suspended = False
         """Whether somebody told it to send nothing."""
@@ -129,6 +141,15 @@ class Policy:
             return self._hold_until
         slots = 1 if self.paused_because is not None else self.concurrency.limit
         return None if self.concurrency.in_flight >= slots else self.lanes.next_time()
+
+    def next_attempt(self, now: float) -> float | None:
+        """When the next request may leave, whatever news come; None while nothing waits for its
+        time: a request is under way, nothing is to be sent, or somebody has to end a pause.
+        """
+        if self.suspended or self.concurrency.in_flight:
+            return None
+        ready_at = now if self.paused_because is not None else self.lanes.ready_at(now)
+        return None if ready_at is None else max(ready_at, self._hold_until, now)
 
     def returned(self, shipment: Shipment, returned: Returned, now: float) -> Settlement:
         """Take in what came of a shipment. What is to be settled must be on disk before settled()
@@ -187,7 +208,7 @@ class Policy:
             self.pause(result.why, now, result.wait_seconds)
         elif result.outcome is Outcome.RETRY:
             self.concurrency.left()
-            self.trouble = result.why
+            self._note_failure(result.why, now)
             self._hold_for_pause(now)
         else:
             self._well(now, 0.0)
@@ -200,6 +221,8 @@ class Policy:
         ``wait_seconds``: how long the server asked to wait at least.
         """
         self.paused_because = why
+        # It can be reached, and has said what is wrong.
+        self.trouble = None
         if wait_seconds is not None:
             self._hold(now, min(wait_seconds, RETRY_AFTER_CAP_SECONDS))
         if now >= self._hold_until:
@@ -254,7 +277,13 @@ class Policy:
         settlement.ready_at = now + wait
         settlement.why = why.why
         if not suspect:
-            self.trouble = why.why
+            self._note_failure(why.why, now)
+
+    def _note_failure(self, why: str, now: float) -> None:
+        if self.trouble is None:
+            self.trouble = Trouble(why, now)
+        self.trouble.why = why
+        self.trouble.failures += 1
 
     def _hold_for_pause(self, now: float) -> None:
         self._hold(now, max(1.0, backoff_seconds(self._pauses + 3, self._random())))

@@ -49,9 +49,15 @@ class DeliveryService:
     """The service's methods. Requests come as bytes, as in IngestService."""
 
     def __init__(
-        self, queue: SqliteQueue, dispatcher: Dispatcher, renderer: Callable[[], Renderer]
+        self,
+        queue: SqliteQueue,
+        dispatcher: Dispatcher,
+        renderer: Callable[[], Renderer],
+        *,
+        clock: Callable[[], float],
     ) -> None:
-        """``renderer`` gives the one in force."""
+        """``renderer`` gives the one in force, ``clock`` Unix seconds."""
+        self._clock = clock
         self._queue = queue
         self._dispatcher = dispatcher
         self._renderer = renderer
@@ -98,6 +104,7 @@ class DeliveryService:
             retried=counters.retried,
             dead_lettered=counters.dead_letters,
             pauses=self._pauses(),
+            trouble=self._trouble(),
         )
 
     async def list_dead_letters(
@@ -179,7 +186,7 @@ class DeliveryService:
     ) -> delivery_pb2.ResumeResponse:
         """Go on after pause()."""
         self._dispatcher.resume()
-        return delivery_pb2.ResumeResponse(pauses=self._pauses())
+        return delivery_pb2.ResumeResponse(pauses=self._pauses(), trouble=self._trouble())
 
     async def watch_outcomes(
         self, request: delivery_pb2.WatchOutcomesRequest, context: Context
@@ -206,6 +213,19 @@ class DeliveryService:
                 )
             )
         return pauses
+
+    def _trouble(self) -> delivery_pb2.DeliveryTrouble | None:
+        held_up = self._dispatcher.held_up
+        if held_up is None:
+            return None
+        trouble = delivery_pb2.DeliveryTrouble(
+            description=held_up.why,
+            since=moment(int(self._clock() - held_up.seconds)),
+            failures=held_up.failures,
+        )
+        if held_up.next_attempt_seconds is not None:
+            trouble.next_attempt_in.FromMilliseconds(round(held_up.next_attempt_seconds * 1000))
+        return trouble
 
     async def _slices(self, which: Filter) -> AsyncIterator[list[DeadLetter]]:
         """What a filter finds of the dead letters that there are now."""

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from cio.sidecar.v1 import ingest_pb2 as cio_dot_sidecar_dot_v1_dot_ingest__pb2
 from cio.sidecar.v1 import mapping_pb2 as cio_dot_sidecar_dot_v1_dot_mapping__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63io/sidecar/v1/delivery.proto\x12\x0e\x63io.sidecar.v1\x1a\x1b\x63io/sidecar/v1/ingest.proto\x1a\x1c\x63io/sidecar/v1/mapping.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n\x0fGetStatsRequest\"\xb0\x02\n\x10GetStatsResponse\x12\x16\n\x0ewaiting_events\x18\x01 \x01(\x04\x12\x15\n\rwaiting_bytes\x18\x02 \x01(\x04\x12\x36\n\x12oldest_accepted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64\x65\x61\x64_letters\x18\x04 \x01(\x04\x12\x19\n\x11\x64\x65\x61\x64_letter_bytes\x18\x05 \x01(\x04\x12\x1a\n\x12requests_in_flight\x18\x06 \x01(\r\x12\x11\n\tdelivered\x18\x07 \x01(\x04\x12\x0f\n\x07retried\x18\x08 \x01(\x04\x12\x15\n\rdead_lettered\x18\t \x01(\x04\x12-\n\x06pauses\x18\n \x03(\x0b\x32\x1d.cio.sidecar.v1.DeliveryPause\"Q\n\rDeliveryPause\x12+\n\x06reason\x18\x01 \x01(\x0e\x32\x1b.cio.sidecar.v1.PauseReason\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xd4\x01\n\x10\x44\x65\x61\x64LetterFilter\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x10\n\x08statuses\x18\x02 \x03(\r\x12.\n\ndied_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64ied_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmessage_ids\x18\x05 \x03(\t\x12\x13\n\x0b\x65vent_types\x18\x06 \x03(\t\x12\x13\n\x0b\x65vent_names\x18\x07 \x03(\t\"\xe8\x01\n\nDeadLetter\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x12\n\nevent_name\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06status\x18\x06 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\r\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x64ied_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x01\n\x16ListDeadLettersRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterFilter\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06reveal\x18\x04 \x01(\x08\"d\n\x17ListDeadLettersResponse\x12\x30\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x1a.cio.sidecar.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x14GetDeadLetterRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06reveal\x18\x02 \x01(\x08\"I\n\x15GetDeadLetterResponse\x12\x30\n\x06record\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterRecord\"\x92\x01\n\x10\x44\x65\x61\x64LetterRecord\x12/\n\x0b\x64\x65\x61\x64_letter\x18\x01 \x01(\x0b\x32\x1a.cio.sidecar.v1.DeadLetter\x12\r\n\x05\x65vent\x18\x02 \x01(\x0c\x12,\n\x07request\x18\x03 \x01(\x0b\x32\x1b.cio.sidecar.v1.HttpRequest\x12\x10\n\x08response\x18\x04 \x01(\x0c\"i\n\x18ReplayDeadLettersRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterFilter\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\x12\x0e\n\x06reveal\x18\x03 \x01(\x08\"\x80\x01\n\x19ReplayDeadLettersResponse\x12\x10\n\x08replayed\x18\x01 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x04\x12\x0f\n\x07refused\x18\x03 \x01(\x04\x12/\n\x08refusals\x18\x04 \x03(\x0b\x32\x1d.cio.sidecar.v1.RefusedReplay\"W\n\rRefusedReplay\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x32\n\nviolations\x18\x02 \x03(\x0b\x32\x1e.cio.sidecar.v1.FieldViolation\"X\n\x17PurgeDeadLettersRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterFilter\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\"*\n\x18PurgeDeadLettersResponse\x12\x0e\n\x06purged\x18\x01 \x01(\x04\"\\\n\x18\x45xportDeadLettersRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterFilter\x12\x0e\n\x06reveal\x18\x02 \x01(\x08\"M\n\x19\x45xportDeadLettersResponse\x12\x30\n\x06record\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterRecord\"\x0e\n\x0cPauseRequest\"\x0f\n\rPauseResponse\"\x0f\n\rResumeRequest\"?\n\x0eResumeResponse\x12-\n\x06pauses\x18\x01 \x03(\x0b\x32\x1d.cio.sidecar.v1.DeliveryPause\"&\n\x14WatchOutcomesRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\x08\"X\n\x15WatchOutcomesResponse\x12.\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1c.cio.sidecar.v1.EventOutcome\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x04\"~\n\x0c\x45ventOutcome\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12(\n\x07outcome\x18\x02 \x01(\x0e\x32\x17.cio.sidecar.v1.Outcome\x12\x0e\n\x06status\x18\x03 \x01(\r\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r*d\n\x0bPauseReason\x12\x1c\n\x18PAUSE_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18PAUSE_REASON_CREDENTIALS\x10\x01\x12\x19\n\x15PAUSE_REASON_OPERATOR\x10\x02*i\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_DELIVERED\x10\x01\x12\x13\n\x0fOUTCOME_RETRIED\x10\x02\x12\x19\n\x15OUTCOME_DEAD_LETTERED\x10\x03\x32\xd0\x06\n\x0f\x44\x65liveryService\x12M\n\x08GetStats\x12\x1f.cio.sidecar.v1.GetStatsRequest\x1a .cio.sidecar.v1.GetStatsResponse\x12\x62\n\x0fListDeadLetters\x12&.cio.sidecar.v1.ListDeadLettersRequest\x1a\'.cio.sidecar.v1.ListDeadLettersResponse\x12\\\n\rGetDeadLetter\x12$.cio.sidecar.v1.GetDeadLetterRequest\x1a%.cio.sidecar.v1.GetDeadLetterResponse\x12j\n\x11ReplayDeadLetters\x12(.cio.sidecar.v1.ReplayDeadLettersRequest\x1a).cio.sidecar.v1.ReplayDeadLettersResponse0\x01\x12\x65\n\x10PurgeDeadLetters\x12\'.cio.sidecar.v1.PurgeDeadLettersRequest\x1a(.cio.sidecar.v1.PurgeDeadLettersResponse\x12j\n\x11\x45xportDeadLetters\x12(.cio.sidecar.v1.ExportDeadLettersRequest\x1a).cio.sidecar.v1.ExportDeadLettersResponse0\x01\x12\x44\n\x05Pause\x12\x1c.cio.sidecar.v1.PauseRequest\x1a\x1d.cio.sidecar.v1.PauseResponse\x12G\n\x06Resume\x12\x1d.cio.sidecar.v1.ResumeRequest\x1a\x1e.cio.sidecar.v1.ResumeResponse\x12^\n\rWatchOutcomes\x12$.cio.sidecar.v1.WatchOutcomesRequest\x1a%.cio.sidecar.v1.WatchOutcomesResponse0\x01\x42,\n\x0e\x63io.sidecar.v1P\x01Z\x18\x63io/sidecar/v1;sidecarv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63io/sidecar/v1/delivery.proto\x12\x0e\x63io.sidecar.v1\x1a\x1b\x63io/sidecar/v1/ingest.proto\x1a\x1c\x63io/sidecar/v1/mapping.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n\x0fGetStatsRequest\"\xe2\x02\n\x10GetStatsResponse\x12\x16\n\x0ewaiting_events\x18\x01 \x01(\x04\x12\x15\n\rwaiting_bytes\x18\x02 \x01(\x04\x12\x36\n\x12oldest_accepted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64\x65\x61\x64_letters\x18\x04 \x01(\x04\x12\x19\n\x11\x64\x65\x61\x64_letter_bytes\x18\x05 \x01(\x04\x12\x1a\n\x12requests_in_flight\x18\x06 \x01(\r\x12\x11\n\tdelivered\x18\x07 \x01(\x04\x12\x0f\n\x07retried\x18\x08 \x01(\x04\x12\x15\n\rdead_lettered\x18\t \x01(\x04\x12-\n\x06pauses\x18\n \x03(\x0b\x32\x1d.cio.sidecar.v1.DeliveryPause\x12\x30\n\x07trouble\x18\x0b \x01(\x0b\x32\x1f.cio.sidecar.v1.DeliveryTrouble\"\x97\x01\n\x0f\x44\x65liveryTrouble\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x04\x12\x32\n\x0fnext_attempt_in\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"Q\n\rDeliveryPause\x12+\n\x06reason\x18\x01 \x01(\x0e\x32\x1b.cio.sidecar.v1.PauseReason\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xd4\x01\n\x10\x44\x65\x61\x64LetterFilter\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x10\n\x08statuses\x18\x02 \x03(\r\x12.\n\ndied_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64ied_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmessage_ids\x18\x05 \x03(\t\x12\x13\n\x0b\x65vent_types\x18\x06 \x03(\t\x12\x13\n\x0b\x65vent_names\x18\x07 \x03(\t\"\xe8\x01\n\nDeadLetter\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x12\n\nevent_name\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06status\x18\x06 \x01(\r\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\r\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x64ied_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x01\n\x16ListDeadLettersRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterFilter\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06reveal\x18\x04 \x01(\x08\"d\n\x17ListDeadLettersResponse\x12\x30\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x1a.cio.sidecar.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x14GetDeadLetterRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06reveal\x18\x02 \x01(\x08\"I\n\x15GetDeadLetterResponse\x12\x30\n\x06record\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterRecord\"\x92\x01\n\x10\x44\x65\x61\x64LetterRecord\x12/\n\x0b\x64\x65\x61\x64_letter\x18\x01 \x01(\x0b\x32\x1a.cio.sidecar.v1.DeadLetter\x12\r\n\x05\x65vent\x18\x02 \x01(\x0c\x12,\n\x07request\x18\x03 \x01(\x0b\x32\x1b.cio.sidecar.v1.HttpRequest\x12\x10\n\x08response\x18\x04 \x01(\x0c\"i\n\x18ReplayDeadLettersRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterFilter\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\x12\x0e\n\x06reveal\x18\x03 \x01(\x08\"\x80\x01\n\x19ReplayDeadLettersResponse\x12\x10\n\x08replayed\x18\x01 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x04\x12\x0f\n\x07refused\x18\x03 \x01(\x04\x12/\n\x08refusals\x18\x04 \x03(\x0b\x32\x1d.cio.sidecar.v1.RefusedReplay\"W\n\rRefusedReplay\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x32\n\nviolations\x18\x02 \x03(\x0b\x32\x1e.cio.sidecar.v1.FieldViolation\"X\n\x17PurgeDeadLettersRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterFilter\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\"*\n\x18PurgeDeadLettersResponse\x12\x0e\n\x06purged\x18\x01 \x01(\x04\"\\\n\x18\x45xportDeadLettersRequest\x12\x30\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterFilter\x12\x0e\n\x06reveal\x18\x02 \x01(\x08\"M\n\x19\x45xportDeadLettersResponse\x12\x30\n\x06record\x18\x01 \x01(\x0b\x32 .cio.sidecar.v1.DeadLetterRecord\"\x0e\n\x0cPauseRequest\"\x0f\n\rPauseResponse\"\x0f\n\rResumeRequest\"q\n\x0eResumeResponse\x12-\n\x06pauses\x18\x01 \x03(\x0b\x32\x1d.cio.sidecar.v1.DeliveryPause\x12\x30\n\x07trouble\x18\x02 \x01(\x0b\x32\x1f.cio.sidecar.v1.DeliveryTrouble\"&\n\x14WatchOutcomesRequest\x12\x0e\n\x06reveal\x18\x01 \x01(\x08\"X\n\x15WatchOutcomesResponse\x12.\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1c.cio.sidecar.v1.EventOutcome\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x04\"~\n\x0c\x45ventOutcome\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12(\n\x07outcome\x18\x02 \x01(\x0e\x32\x17.cio.sidecar.v1.Outcome\x12\x0e\n\x06status\x18\x03 \x01(\r\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r*d\n\x0bPauseReason\x12\x1c\n\x18PAUSE_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18PAUSE_REASON_CREDENTIALS\x10\x01\x12\x19\n\x15PAUSE_REASON_OPERATOR\x10\x02*i\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_DELIVERED\x10\x01\x12\x13\n\x0fOUTCOME_RETRIED\x10\x02\x12\x19\n\x15OUTCOME_DEAD_LETTERED\x10\x03\x32\xd0\x06\n\x0f\x44\x65liveryService\x12M\n\x08GetStats\x12\x1f.cio.sidecar.v1.GetStatsRequest\x1a .cio.sidecar.v1.GetStatsResponse\x12\x62\n\x0fListDeadLetters\x12&.cio.sidecar.v1.ListDeadLettersRequest\x1a\'.cio.sidecar.v1.ListDeadLettersResponse\x12\\\n\rGetDeadLetter\x12$.cio.sidecar.v1.GetDeadLetterRequest\x1a%.cio.sidecar.v1.GetDeadLetterResponse\x12j\n\x11ReplayDeadLetters\x12(.cio.sidecar.v1.ReplayDeadLettersRequest\x1a).cio.sidecar.v1.ReplayDeadLettersResponse0\x01\x12\x65\n\x10PurgeDeadLetters\x12\'.cio.sidecar.v1.PurgeDeadLettersRequest\x1a(.cio.sidecar.v1.PurgeDeadLettersResponse\x12j\n\x11\x45xportDeadLetters\x12(.cio.sidecar.v1.ExportDeadLettersRequest\x1a).cio.sidecar.v1.ExportDeadLettersResponse0\x01\x12\x44\n\x05Pause\x12\x1c.cio.sidecar.v1.PauseRequest\x1a\x1d.cio.sidecar.v1.PauseResponse\x12G\n\x06Resume\x12\x1d.cio.sidecar.v1.ResumeRequest\x1a\x1e.cio.sidecar.v1.ResumeResponse\x12^\n\rWatchOutcomes\x12$.cio.sidecar.v1.WatchOutcomesRequest\x1a%.cio.sidecar.v1.WatchOutcomesResponse0\x01\x42,\n\x0e\x63io.sidecar.v1P\x01Z\x18\x63io/sidecar/v1;sidecarv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,58 +36,60 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cio.sidecar.v1.delivery_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016cio.sidecar.v1P\001Z\030cio/sidecar/v1;sidecarv1'
-  _globals['_PAUSEREASON']._serialized_start=2525
-  _globals['_PAUSEREASON']._serialized_end=2625
-  _globals['_OUTCOME']._serialized_start=2627
-  _globals['_OUTCOME']._serialized_end=2732
-  _globals['_GETSTATSREQUEST']._serialized_start=141
-  _globals['_GETSTATSREQUEST']._serialized_end=158
-  _globals['_GETSTATSRESPONSE']._serialized_start=161
-  _globals['_GETSTATSRESPONSE']._serialized_end=465
-  _globals['_DELIVERYPAUSE']._serialized_start=467
-  _globals['_DELIVERYPAUSE']._serialized_end=548
-  _globals['_DEADLETTERFILTER']._serialized_start=551
-  _globals['_DEADLETTERFILTER']._serialized_end=763
-  _globals['_DEADLETTER']._serialized_start=766
-  _globals['_DEADLETTER']._serialized_end=998
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1001
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1130
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1132
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1232
-  _globals['_GETDEADLETTERREQUEST']._serialized_start=1234
-  _globals['_GETDEADLETTERREQUEST']._serialized_end=1292
-  _globals['_GETDEADLETTERRESPONSE']._serialized_start=1294
-  _globals['_GETDEADLETTERRESPONSE']._serialized_end=1367
-  _globals['_DEADLETTERRECORD']._serialized_start=1370
-  _globals['_DEADLETTERRECORD']._serialized_end=1516
-  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_start=1518
-  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_end=1623
-  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_start=1626
-  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_end=1754
-  _globals['_REFUSEDREPLAY']._serialized_start=1756
-  _globals['_REFUSEDREPLAY']._serialized_end=1843
-  _globals['_PURGEDEADLETTERSREQUEST']._serialized_start=1845
-  _globals['_PURGEDEADLETTERSREQUEST']._serialized_end=1933
-  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_start=1935
-  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_end=1977
-  _globals['_EXPORTDEADLETTERSREQUEST']._serialized_start=1979
-  _globals['_EXPORTDEADLETTERSREQUEST']._serialized_end=2071
-  _globals['_EXPORTDEADLETTERSRESPONSE']._serialized_start=2073
-  _globals['_EXPORTDEADLETTERSRESPONSE']._serialized_end=2150
-  _globals['_PAUSEREQUEST']._serialized_start=2152
-  _globals['_PAUSEREQUEST']._serialized_end=2166
-  _globals['_PAUSERESPONSE']._serialized_start=2168
-  _globals['_PAUSERESPONSE']._serialized_end=2183
-  _globals['_RESUMEREQUEST']._serialized_start=2185
-  _globals['_RESUMEREQUEST']._serialized_end=2200
-  _globals['_RESUMERESPONSE']._serialized_start=2202
-  _globals['_RESUMERESPONSE']._serialized_end=2265
-  _globals['_WATCHOUTCOMESREQUEST']._serialized_start=2267
-  _globals['_WATCHOUTCOMESREQUEST']._serialized_end=2305
-  _globals['_WATCHOUTCOMESRESPONSE']._serialized_start=2307
-  _globals['_WATCHOUTCOMESRESPONSE']._serialized_end=2395
-  _globals['_EVENTOUTCOME']._serialized_start=2397
-  _globals['_EVENTOUTCOME']._serialized_end=2523
-  _globals['_DELIVERYSERVICE']._serialized_start=2735
-  _globals['_DELIVERYSERVICE']._serialized_end=3583
+  _globals['_PAUSEREASON']._serialized_start=2811
+  _globals['_PAUSEREASON']._serialized_end=2911
+  _globals['_OUTCOME']._serialized_start=2913
+  _globals['_OUTCOME']._serialized_end=3018
+  _globals['_GETSTATSREQUEST']._serialized_start=173
+  _globals['_GETSTATSREQUEST']._serialized_end=190
+  _globals['_GETSTATSRESPONSE']._serialized_start=193
+  _globals['_GETSTATSRESPONSE']._serialized_end=547
+  _globals['_DELIVERYTROUBLE']._serialized_start=550
+  _globals['_DELIVERYTROUBLE']._serialized_end=701
+  _globals['_DELIVERYPAUSE']._serialized_start=703
+  _globals['_DELIVERYPAUSE']._serialized_end=784
+  _globals['_DEADLETTERFILTER']._serialized_start=787
+  _globals['_DEADLETTERFILTER']._serialized_end=999
+  _globals['_DEADLETTER']._serialized_start=1002
+  _globals['_DEADLETTER']._serialized_end=1234
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1237
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1366
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1368
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1468
+  _globals['_GETDEADLETTERREQUEST']._serialized_start=1470
+  _globals['_GETDEADLETTERREQUEST']._serialized_end=1528
+  _globals['_GETDEADLETTERRESPONSE']._serialized_start=1530
+  _globals['_GETDEADLETTERRESPONSE']._serialized_end=1603
+  _globals['_DEADLETTERRECORD']._serialized_start=1606
+  _globals['_DEADLETTERRECORD']._serialized_end=1752
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_start=1754
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_end=1859
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_start=1862
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_end=1990
+  _globals['_REFUSEDREPLAY']._serialized_start=1992
+  _globals['_REFUSEDREPLAY']._serialized_end=2079
+  _globals['_PURGEDEADLETTERSREQUEST']._serialized_start=2081
+  _globals['_PURGEDEADLETTERSREQUEST']._serialized_end=2169
+  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_start=2171
+  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_end=2213
+  _globals['_EXPORTDEADLETTERSREQUEST']._serialized_start=2215
+  _globals['_EXPORTDEADLETTERSREQUEST']._serialized_end=2307
+  _globals['_EXPORTDEADLETTERSRESPONSE']._serialized_start=2309
+  _globals['_EXPORTDEADLETTERSRESPONSE']._serialized_end=2386
+  _globals['_PAUSEREQUEST']._serialized_start=2388
+  _globals['_PAUSEREQUEST']._serialized_end=2402
+  _globals['_PAUSERESPONSE']._serialized_start=2404
+  _globals['_PAUSERESPONSE']._serialized_end=2419
+  _globals['_RESUMEREQUEST']._serialized_start=2421
+  _globals['_RESUMEREQUEST']._serialized_end=2436
+  _globals['_RESUMERESPONSE']._serialized_start=2438
+  _globals['_RESUMERESPONSE']._serialized_end=2551
+  _globals['_WATCHOUTCOMESREQUEST']._serialized_start=2553
+  _globals['_WATCHOUTCOMESREQUEST']._serialized_end=2591
+  _globals['_WATCHOUTCOMESRESPONSE']._serialized_start=2593
+  _globals['_WATCHOUTCOMESRESPONSE']._serialized_end=2681
+  _globals['_EVENTOUTCOME']._serialized_start=2683
+  _globals['_EVENTOUTCOME']._serialized_end=2809
+  _globals['_DELIVERYSERVICE']._serialized_start=3021
+  _globals['_DELIVERYSERVICE']._serialized_end=3869
 # @@protoc_insertion_point(module_scope)

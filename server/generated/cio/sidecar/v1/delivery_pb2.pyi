@@ -2,6 +2,7 @@ import datetime
 
 from cio.sidecar.v1 import ingest_pb2 as _ingest_pb2
 from cio.sidecar.v1 import mapping_pb2 as _mapping_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -37,7 +38,7 @@ class GetStatsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatsResponse(_message.Message):
-    __slots__ = ("waiting_events", "waiting_bytes", "oldest_accepted_at", "dead_letters", "dead_letter_bytes", "requests_in_flight", "delivered", "retried", "dead_lettered", "pauses")
+    __slots__ = ("waiting_events", "waiting_bytes", "oldest_accepted_at", "dead_letters", "dead_letter_bytes", "requests_in_flight", "delivered", "retried", "dead_lettered", "pauses", "trouble")
     WAITING_EVENTS_FIELD_NUMBER: _ClassVar[int]
     WAITING_BYTES_FIELD_NUMBER: _ClassVar[int]
     OLDEST_ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +49,7 @@ class GetStatsResponse(_message.Message):
     RETRIED_FIELD_NUMBER: _ClassVar[int]
     DEAD_LETTERED_FIELD_NUMBER: _ClassVar[int]
     PAUSES_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
     waiting_events: int
     waiting_bytes: int
     oldest_accepted_at: _timestamp_pb2.Timestamp
@@ -58,7 +60,20 @@ class GetStatsResponse(_message.Message):
     retried: int
     dead_lettered: int
     pauses: _containers.RepeatedCompositeFieldContainer[DeliveryPause]
-    def __init__(self, waiting_events: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., oldest_accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dead_letters: _Optional[int] = ..., dead_letter_bytes: _Optional[int] = ..., requests_in_flight: _Optional[int] = ..., delivered: _Optional[int] = ..., retried: _Optional[int] = ..., dead_lettered: _Optional[int] = ..., pauses: _Optional[_Iterable[_Union[DeliveryPause, _Mapping]]] = ...) -> None: ...
+    trouble: DeliveryTrouble
+    def __init__(self, waiting_events: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., oldest_accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dead_letters: _Optional[int] = ..., dead_letter_bytes: _Optional[int] = ..., requests_in_flight: _Optional[int] = ..., delivered: _Optional[int] = ..., retried: _Optional[int] = ..., dead_lettered: _Optional[int] = ..., pauses: _Optional[_Iterable[_Union[DeliveryPause, _Mapping]]] = ..., trouble: _Optional[_Union[DeliveryTrouble, _Mapping]] = ...) -> None: ...
+
+class DeliveryTrouble(_message.Message):
+    __slots__ = ("description", "since", "failures", "next_attempt_in")
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ATTEMPT_IN_FIELD_NUMBER: _ClassVar[int]
+    description: str
+    since: _timestamp_pb2.Timestamp
+    failures: int
+    next_attempt_in: _duration_pb2.Duration
+    def __init__(self, description: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failures: _Optional[int] = ..., next_attempt_in: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class DeliveryPause(_message.Message):
     __slots__ = ("reason", "description")
@@ -225,10 +240,12 @@ class ResumeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ResumeResponse(_message.Message):
-    __slots__ = ("pauses",)
+    __slots__ = ("pauses", "trouble")
     PAUSES_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
     pauses: _containers.RepeatedCompositeFieldContainer[DeliveryPause]
-    def __init__(self, pauses: _Optional[_Iterable[_Union[DeliveryPause, _Mapping]]] = ...) -> None: ...
+    trouble: DeliveryTrouble
+    def __init__(self, pauses: _Optional[_Iterable[_Union[DeliveryPause, _Mapping]]] = ..., trouble: _Optional[_Union[DeliveryTrouble, _Mapping]] = ...) -> None: ...
 
 class WatchOutcomesRequest(_message.Message):
     __slots__ = ("reveal",)
