@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -282,6 +283,24 @@ async def test_stats_tell_what_holds_delivery_up(
         assert line["trouble"]["description"].startswith(f"{nowhere} can't be reached: ")
         assert line["trouble"]["failures"] >= 1
         assert line["trouble"]["since"].endswith("Z")
+
+
+async def test_stats_tell_how_full_the_queue_is(
+    make_settings: Callable[..., Settings], fake: FakeCustomerIO
+) -> None:
+    async with calling(make_settings(queue_max_bytes=1024 * 1024), fake) as caller:
+        finished = await operate(caller, "delivery", "stats")
+        assert "queue            0% full; at most 10,000,000 events, 1,048,576" in finished.out
+        assert "FULL" not in finished.out
+        await operate(caller, "delivery", "pause")
+        await caller.fill()
+        finished = await operate(caller, "delivery", "stats")
+        assert re.search("^queue            9[0-9]% full; ", finished.out, re.MULTILINE)
+        assert "FULL, new events are turned away: the queue is full: " in finished.out
+        (line,) = (await operate(caller, "delivery", "stats", "--json")).lines
+        assert line["waiting_bytes"] > 900_000
+        assert (line["max_waiting_events"], line["max_waiting_bytes"]) == (10_000_000, 1_048_576)
+        assert "CIO_QUEUE_MAX_BYTES" in line["full_because"]
 
 
 async def test_delivery_is_paused_and_resumed(caller: Caller, fake: FakeCustomerIO) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ import pytest
 from cio_sidecar.delivery.queue.condition import Condition
 from cio_sidecar.delivery.queue.disk import Disk
 from cio_sidecar.delivery.queue.entry import Burial, QueueDamaged, QueueError, QueueFull
+from cio_sidecar.delivery.queue.fullness import Fullness
 from cio_sidecar.delivery.queue.housekeeping import KEPT_FREE_PAGES
 from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
@@ -123,6 +125,42 @@ class TestDeadLetters:
             assert (await queue.stats()).dead_letters == left + 1
 
 
+class TestAFullQueue:
+    async def test_says_so_in_the_log_until_there_is_room_again(
+        self, path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        with opened(path, limits=Limits(min_free_bytes=0, max_events=2)) as queue:
+            await queue.put([event("ann"), event("bob")])
+            for _ in range(5):
+                with pytest.raises(QueueFull):
+                    await queue.put([event("cid")])
+            assert queue.full_because is not None
+            await until(lambda: caplog.records, "a word in the log")
+            await queue.settle([1])
+            await until(lambda: queue.full_because is None, "room")
+        warning, info = caplog.records
+        assert warning.levelno == logging.WARNING
+        for word in ("turned away", "2 events wait", "CIO_QUEUE_MAX_EVENTS"):
+            assert word in warning.getMessage()
+        assert (info.levelno, info.getMessage()) == (
+            *(logging.INFO, "the queue has room again: new events are taken"),
+        )
+
+    def test_that_comes_and_goes_is_told_once_a_minute_at_the_most(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        clock = Clock(0.0)
+        fullness = Fullness(clock)
+        for clock.now in range(180):
+            fullness.because = "the queue is full"
+            fullness.look(has_room=False)
+            fullness.look(has_room=True)
+            assert fullness.because is None
+        assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO] * 3
+
+
 class TestFreeDisk:
     async def test_below_the_bound_turns_events_away_until_there_is_more(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -133,9 +171,11 @@ class TestFreeDisk:
             with pytest.raises(QueueFull, match="CIO_QUEUE_MIN_FREE_BYTES"):
                 await queue.put([event("ann")])
             assert queue.not_accepting_because is None
+            assert "CIO_QUEUE_MIN_FREE_BYTES" in (queue.full_because or "")
             found.f_bavail = 300 * MEBIBYTE
             queue._disk._looked_at = float("-inf")
             assert await queue.put([event("ann")]) == [True]
+            await until(lambda: queue.full_because is None)
 
     @pytest.mark.parametrize(("free", "short"), [(30, False), (10, True)])
     def test_of_a_small_disk_is_kept_to_a_tenth(

@@ -1,5 +1,6 @@
 """Shows what DeliveryService tells: as JSON, and to people."""
 
+import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -26,6 +27,9 @@ def stats_json(stats: delivery_pb2.GetStatsResponse) -> dict[str, Any]:
     return {
         "waiting_events": stats.waiting_events,
         "waiting_bytes": stats.waiting_bytes,
+        "max_waiting_events": stats.max_waiting_events,
+        "max_waiting_bytes": stats.max_waiting_bytes,
+        "full_because": stats.full_because or None,
         "oldest_accepted_at": _iso(stats.oldest_accepted_at) if oldest else None,
         "requests_in_flight": stats.requests_in_flight,
         "dead_letters": stats.dead_letters,
@@ -47,6 +51,14 @@ def stats_lines(stats: delivery_pb2.GetStatsResponse) -> Iterator[str]:
     if stats.HasField("oldest_accepted_at"):
         waiting += f"; the oldest was accepted at {_iso(stats.oldest_accepted_at)}"
     yield f"waiting          {waiting}"
+    full = max(
+        stats.waiting_events / (stats.max_waiting_events or 1),
+        stats.waiting_bytes / (stats.max_waiting_bytes or 1),
+    )
+    bounds = f"{stats.max_waiting_events:,} events, {stats.max_waiting_bytes:,} bytes"
+    yield f"queue            {math.floor(full * 100)}% full; at most {bounds}"
+    if stats.full_because:
+        yield f"                 FULL, new events are turned away: {stats.full_because}"
     yield f"in flight        {stats.requests_in_flight:,} requests"
     yield f"dead letters     {stats.dead_letters:,}, {stats.dead_letter_bytes:,} bytes"
     yield (

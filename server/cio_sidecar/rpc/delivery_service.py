@@ -105,6 +105,9 @@ class DeliveryService:
             dead_lettered=counters.dead_letters,
             pauses=self._pauses(),
             trouble=self._trouble(),
+            max_waiting_events=self._queue.limits.max_events,
+            max_waiting_bytes=self._queue.limits.max_bytes,
+            full_because=self._queue.full_because or "",
         )
 
     async def list_dead_letters(

@@ -23,6 +23,7 @@ from cio_sidecar.delivery.queue.entry import (
     unpack,
 )
 from cio_sidecar.delivery.queue.fresh import Fresh
+from cio_sidecar.delivery.queue.fullness import Fullness
 from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.delivery.queue.schema import PAYLOAD_BYTES
 from cio_sidecar.delivery.queue.trouble import is_damage
@@ -39,6 +40,8 @@ _DELETE_EACH: Final = (
     f"DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?)) "  # noqa: S608
     f"RETURNING {PAYLOAD_BYTES}"
 )
+_EASED: Final = 0.9
+"""Of how much of its bounds a queue that was full has room again."""
 _BURY: Final = (
     "INSERT INTO dead_letters SELECT seq, message_id, lane, accepted_at, event, operations, "
     "?, ?, ?, ?, ?, ?, ?, ? FROM events WHERE seq = ?"
@@ -66,6 +69,7 @@ class Events:
         self._clock = clock
         self.totals = totals.read(db)
         self.removed = retention.Removed()
+        self.fullness = Fullness()
         self._written = replace(self.totals)
         self._cursor = 0
         """The last seq that was leased."""
@@ -153,26 +157,39 @@ class Events:
         self.put(db, [entries[seq]._replace(remember=False) for seq in sorted(seqs)])
         return dead_letters.take(db, seqs)
 
+    def has_room(self) -> bool:
+        """Whether there is room for more than the next event."""
+        count, limits = self.totals, self.limits
+        return (
+            count.waiting <= limits.max_events * _EASED
+            and count.waiting_bytes <= limits.max_bytes * _EASED
+            and self._disk.shortage_with(0) is None
+        )
+
     def _check_room(self, events: int, size: int) -> None:
         count, limits = self.totals, self.limits
         if count.waiting + events > limits.max_events:
-            raise QueueFull(
+            raise self._full(
                 f"the queue is full: {count.waiting:,} events wait, the limit is "
                 f"{limits.max_events:,} (CIO_QUEUE_MAX_EVENTS); try again when some have been "
                 "delivered"
             )
         if count.waiting_bytes + size > limits.max_bytes:
-            raise QueueFull(
+            raise self._full(
                 f"the queue is full: {count.waiting:,} events of {count.waiting_bytes:,} bytes "
                 f"wait, the limit is {limits.max_bytes:,} bytes (CIO_QUEUE_MAX_BYTES); try again "
                 "when some have been delivered"
             )
         if shortage := self._disk.shortage_with(size):
-            raise QueueFull(
+            raise self._full(
                 f"the queue's disk is nearly full: {shortage.free_bytes:,} bytes are free, "
                 f"{shortage.kept_bytes:,} are to stay so (CIO_QUEUE_MIN_FREE_BYTES); free some "
                 "space, and try again"
             )
+
+    def _full(self, why: str) -> QueueFull:
+        self.fullness.because = why
+        return QueueFull(why)
 
     def lease(
         self, db: sqlite3.Connection, limit: int, most_bytes: int | None = None

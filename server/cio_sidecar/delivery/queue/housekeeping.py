@@ -80,6 +80,8 @@ class Housekeeping:
             elif idle:
                 self._checkpoint()
             self._herald.tell(self._events.removed, self._events.limits)
+            if self._events.fullness.because is not None:
+                self._events.fullness.look(has_room=self._events.has_room())
         except Exception as error:  # The thread must live.
             if is_of_the_file(error):
                 self._condition.found(queue_error(error, self._path))

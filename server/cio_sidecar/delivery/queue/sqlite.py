@@ -210,6 +210,18 @@ class SqliteQueue:
         return self._condition.because
 
     @property
+    def full_because(self) -> str | None:
+        """Why events are turned away: as many wait as may, or the disk is nearly full. None once
+        there is room again.
+        """
+        return self._events.fullness.because
+
+    @property
+    def limits(self) -> Limits:
+        """What it may hold."""
+        return self._events.limits
+
+    @property
     def dead_letters_removed(self) -> dict[str, int]:
         """How many dead letters were removed since the start, by the bound (``age``, ``size``)."""
         removed = self._events.removed

@@ -38,7 +38,7 @@ class GetStatsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatsResponse(_message.Message):
-    __slots__ = ("waiting_events", "waiting_bytes", "oldest_accepted_at", "dead_letters", "dead_letter_bytes", "requests_in_flight", "delivered", "retried", "dead_lettered", "pauses", "trouble")
+    __slots__ = ("waiting_events", "waiting_bytes", "oldest_accepted_at", "dead_letters", "dead_letter_bytes", "requests_in_flight", "delivered", "retried", "dead_lettered", "pauses", "trouble", "max_waiting_events", "max_waiting_bytes", "full_because")
     WAITING_EVENTS_FIELD_NUMBER: _ClassVar[int]
     WAITING_BYTES_FIELD_NUMBER: _ClassVar[int]
     OLDEST_ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,9 @@ class GetStatsResponse(_message.Message):
     DEAD_LETTERED_FIELD_NUMBER: _ClassVar[int]
     PAUSES_FIELD_NUMBER: _ClassVar[int]
     TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    MAX_WAITING_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_WAITING_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FULL_BECAUSE_FIELD_NUMBER: _ClassVar[int]
     waiting_events: int
     waiting_bytes: int
     oldest_accepted_at: _timestamp_pb2.Timestamp
@@ -61,7 +64,10 @@ class GetStatsResponse(_message.Message):
     dead_lettered: int
     pauses: _containers.RepeatedCompositeFieldContainer[DeliveryPause]
     trouble: DeliveryTrouble
-    def __init__(self, waiting_events: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., oldest_accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dead_letters: _Optional[int] = ..., dead_letter_bytes: _Optional[int] = ..., requests_in_flight: _Optional[int] = ..., delivered: _Optional[int] = ..., retried: _Optional[int] = ..., dead_lettered: _Optional[int] = ..., pauses: _Optional[_Iterable[_Union[DeliveryPause, _Mapping]]] = ..., trouble: _Optional[_Union[DeliveryTrouble, _Mapping]] = ...) -> None: ...
+    max_waiting_events: int
+    max_waiting_bytes: int
+    full_because: str
+    def __init__(self, waiting_events: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., oldest_accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dead_letters: _Optional[int] = ..., dead_letter_bytes: _Optional[int] = ..., requests_in_flight: _Optional[int] = ..., delivered: _Optional[int] = ..., retried: _Optional[int] = ..., dead_lettered: _Optional[int] = ..., pauses: _Optional[_Iterable[_Union[DeliveryPause, _Mapping]]] = ..., trouble: _Optional[_Union[DeliveryTrouble, _Mapping]] = ..., max_waiting_events: _Optional[int] = ..., max_waiting_bytes: _Optional[int] = ..., full_because: _Optional[str] = ...) -> None: ...
 
 class DeliveryTrouble(_message.Message):
     __slots__ = ("description", "since", "failures", "next_attempt_in")

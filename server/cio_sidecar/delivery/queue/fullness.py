@@ -1,0 +1,41 @@
+"""Whether new events are turned away because the queue or its disk is full, and the log's word on
+it.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+_SAY_EVERY_SECONDS: Final = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Fullness:
+    """Changed by the queue's thread, read by any."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock`` is monotonic, in seconds."""
+        self._clock = clock
+        self.because: str | None = None
+        """Why the last events were turned away; None once there is room again."""
+        self._said = False
+        self._said_at = float("-inf")
+
+    def look(self, *, has_room: bool) -> None:
+        """Log, once a minute at the most, that events are turned away, and when they no longer
+        are: when there ``has_room`` been made.
+        """
+        if self.because is None:
+            return
+        now = self._clock()
+        if not self._said and now - self._said_at >= _SAY_EVERY_SECONDS:
+            log.warning("new events are turned away, what was accepted is kept: %s", self.because)
+            self._said = True
+            self._said_at = now
+        if has_room:
+            self.because = None
+            if self._said:
+                log.info("the queue has room again: new events are taken")
+                self._said = False
