@@ -115,7 +115,7 @@ def _play(plan: Plan, folder: Path, json_path: Path | None) -> list[str]:
     click.echo(table(found))
     if json_path is not None:
         json_path.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
-    wrong = problems(outcome)
+    wrong = problems(plan, outcome)
     if wrong:
         click.echo(f"{len(wrong)} WRONG:", err=True)
         for problem in wrong[:_SHOWN]:

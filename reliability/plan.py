@@ -32,7 +32,7 @@ class Plan:
     """Of how many requests in one the answer goes wrong."""
     settings: dict[str, str] = field(default_factory=dict)
     rounds: int | None = None
-    """End after so many faults of the process, whenever that is."""
+    """End after so many faults of the process, whenever that is. Each begins with an ack."""
 
 
 @dataclass(slots=True)
@@ -62,3 +62,6 @@ class Outcome:
     seconds: float
     left: int | None
     """Events that still waited when the time to drain was over; 0 is right."""
+    acked: list[int] = field(default_factory=list)
+    """How many events were acknowledged before each fault of process, disk and clock, since the one
+    before."""

@@ -1,9 +1,14 @@
 """A run in figures, and what is wrong with it in words."""
 
 from collections.abc import Sequence
-from typing import Any
+from statistics import median
+from typing import Any, Final
 
 from reliability.plan import Outcome, Plan, Sample
+
+ACKS_OF_A_ROUND: Final = 10
+"""How many events must be acknowledged in the median round of kills. A slow machine takes hundreds
+a second; one that takes fewer has hardly anything to lose."""
 
 
 def quarters(samples: Sequence[Sample]) -> list[int]:
@@ -33,6 +38,7 @@ def figures(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "bad_answers": dict(sorted(outcome.met.items())),
         "sent": verdict.sent,
         "acknowledged": verdict.acknowledged,
+        "acks_of_median_round": round(median(outcome.acked)) if outcome.acked else None,
         "delivered": verdict.delivered,
         "dead_letters": verdict.dead_letters,
         "refused": verdict.refused,
@@ -54,8 +60,8 @@ def figures(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def problems(outcome: Outcome) -> list[str]:
-    """Each thing that is wrong with a run, in words."""
+def problems(plan: Plan, outcome: Outcome) -> list[str]:
+    """Each thing that is wrong with a run, in words; also that it proves nothing."""
     verdict = outcome.verdict
     left = [f"{outcome.left} events still wait"] if outcome.left != 0 else []
     log = [f"the log: {line}" for line in outcome.log.splitlines()]
@@ -66,7 +72,27 @@ def problems(outcome: Outcome) -> list[str]:
         *verdict.wrong,
         *left,
         *log,
+        *_too_little(plan, outcome),
     ]
+
+
+def _too_little(plan: Plan, outcome: Outcome) -> list[str]:
+    """Why nothing can be said of a run in which nothing is wrong."""
+    if not outcome.verdict.acknowledged:
+        return ["nothing was acknowledged: the run proves nothing"]
+    if plan.rounds is None:
+        return []
+    found = []
+    done = len(outcome.acked)
+    if done < plan.rounds:
+        found.append(f"only {done} of {plan.rounds} rounds were done in {outcome.seconds:.0f} s")
+    if done and (acks := median(outcome.acked)) < ACKS_OF_A_ROUND:
+        found.append(
+            f"too little was acknowledged for the run to prove anything: {acks:g} events in the "
+            f"median round, {ACKS_OF_A_ROUND} are needed (--per-second {plan.per_second:g} asks "
+            f"for {plan.per_second:g} a second)"
+        )
+    return found
 
 
 def table(found: dict[str, Any]) -> str:

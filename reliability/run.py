@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,8 @@ from reliability.shim import FLAGS as DISK
 from reliability.shim import Shim
 from reliability.sidecar import Sidecar, dead_letters, free_port
 
+FIRST_ACK_SECONDS: Final = 20
+"""How long a round waits for its first ack."""
 DRAIN_SECONDS: Final = 180
 """How long everything may take to come to its end once all is well again."""
 
@@ -84,6 +86,7 @@ class _Run:
         self._samples: list[Sample] = []
         self._done: dict[str, int] = {}
         self._met: dict[str, int] = {}
+        self._acked: list[int] = []
         self._over = asyncio.Event()
         self._began = time.monotonic()
 
@@ -96,7 +99,7 @@ class _Run:
         load = Load(self._sidecar.target, writer, plan.seed, per_second=plan.per_second)
         loading = asyncio.create_task(load.run())
         watching = asyncio.create_task(self._watch(writer))
-        hindering = asyncio.create_task(self._hinder())
+        hindering = asyncio.create_task(self._hinder(writer.counts))
         everything = (loading, watching, hindering)
         try:
             await asyncio.wait(
@@ -135,6 +138,7 @@ class _Run:
             _tracebacks(self._sidecar.log.read_text()),
             time.monotonic() - self._began,
             left,
+            self._acked,
         )
 
     async def _switch(self, what: str) -> dict[str, int]:
@@ -160,30 +164,51 @@ class _Run:
                 raise Broken(f"the sidecar did not start: {self._sidecar.last_words()}")
             await asyncio.sleep(0.1)
 
-    async def _hinder(self) -> None:
+    async def _hinder(self, counts: Mapping[str, int]) -> None:
         """Do what the plan says to process, disk and clock, one thing after the other."""
+        acked = 0
         names = [name for name in self._plan.faults if name in HINDRANCES]
         bag = Bag(names, self._random)
         if not names:
             await self._over.wait()
         while self._plan.rounds is None or sum(self._done.values()) < self._plan.rounds:
-            with suppress(TimeoutError):
-                pause = self._random.uniform(*self._plan.every_seconds)
-                await asyncio.wait_for(self._over.wait(), pause)
+            if self._plan.rounds is not None:
+                await self._first_ack(counts, acked)
+            await self._pause(self._random.uniform(*self._plan.every_seconds))
             if self._over.is_set():
                 return
             await self._revive()
             name = bag.draw()
             began = time.monotonic()
+            self._acked.append(counts["acked"] - acked)
+            acked = counts["acked"]
             await self._do(name)
             ledger.write_hindrance(
                 self._folder / FAULT_RECORD, ledger.Hindrance(name, began, time.monotonic())
             )
             self._done[name] = self._done.get(name, 0) + 1
 
+    async def _first_ack(self, counts: Mapping[str, int], before: int) -> None:
+        """Wait until more is acknowledged than ``before``: a sidecar that is killed sooner has
+        nothing to lose. Not for ever: that there was none is for the verdict.
+        """
+        end = time.monotonic() + FIRST_ACK_SECONDS
+        while counts["acked"] <= before and time.monotonic() < end and not self._over.is_set():
+            await self._revive()
+            await self._pause(0.02)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or until the run is over."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), seconds)
+
     async def _do(self, name: str) -> None:
         if name == "kill":
             await self._sidecar.restart(signal.SIGKILL)
+            if self._random.random() < 0.2:
+                # While it starts, and puts its file in order.
+                await asyncio.sleep(self._random.uniform(0.2, 2.0))
+                await self._sidecar.restart(signal.SIGKILL)
         elif name == "term":
             await self._sidecar.restart(signal.SIGTERM)
         elif name == "freeze":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -29,15 +30,20 @@ def test_kills_need_a_fault_to_count() -> None:
     assert "--faults must name one of kill, term, freeze" in result.output
 
 
-def outcome(*lost: str) -> Outcome:
+def outcome(*lost: str, acked: Sequence[int] = (500, 700)) -> Outcome:
     sample = Sample(1.0, 50_000_000, 3, {"queue.sqlite3": 1_000_000})
-    return Outcome(Verdict(sent=1234, lost=list(lost)), [sample], {"kill": 2}, {}, 0, "", 61.0, 0)
+    verdict = Verdict(sent=1234, acknowledged=sum(acked), lost=list(lost))
+    return Outcome(verdict, [sample], {"kill": len(acked)}, {}, 0, "", 61.0, 0, [*acked])
 
 
 def soaked(
-    found: Outcome | Broken, monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str
+    found: Outcome | Broken,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    *arguments: str,
+    main: click.Command = soak.main,
 ) -> tuple[int, str]:
-    """The soak's exit code and output, where a run ends so."""
+    """The exit code and output of the soak, or of the kills, where a run ends so."""
 
     async def run(*_: object) -> Outcome:
         await asyncio.sleep(0)
@@ -48,7 +54,7 @@ def soaked(
     folder.mkdir()
     monkeypatch.setattr(command, "run", run)
     monkeypatch.setattr(command, "new_folder", lambda: folder)
-    result = CliRunner().invoke(soak.main, ["--seed", "7", *arguments])
+    result = CliRunner().invoke(main, ["--seed", "7", *arguments])
     return result.exit_code, result.output
 
 
@@ -84,3 +90,38 @@ def test_a_run_that_is_broken_off_fails_with_the_reason_and_is_kept(
     assert code == 1
     assert "the run was broken off: the sidecar did not start\n" in output
     assert (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("acked", "why"),
+    [
+        ((900, 0, 3), "too little was acknowledged for the run to prove anything: 3 events"),
+        ((900, 800), "only 2 of 3 rounds were done"),
+        ((0, 0, 0), "nothing was acknowledged"),
+    ],
+)
+def test_kills_that_prove_nothing_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, acked: Sequence[int], why: str
+) -> None:
+    run = tmp_path / "run"
+    found = outcome(acked=acked)
+    code, output = soaked(found, monkeypatch, run, "--rounds", "3", main=kills.main)
+    assert code == 1
+    assert f"1 WRONG:\n  {why}" in output
+
+
+def test_kills_in_which_enough_was_acknowledged_are_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = outcome(acked=(900, 0, 10))
+    code, output = soaked(found, monkeypatch, tmp_path / "run", "--rounds", "3", main=kills.main)
+    assert (code, "WRONG" in output) == (0, False)
+    assert "acks of median round  10\n" in output
+
+
+def test_a_soak_in_which_nothing_was_acknowledged_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, output = soaked(outcome(acked=()), monkeypatch, tmp_path / "run")
+    assert code == 1
+    assert "nothing was acknowledged: the run proves nothing" in output

@@ -31,7 +31,7 @@ def folder() -> Iterator[Path]:
 def test_a_minute_of_every_fault_loses_nothing(folder: Path) -> None:
     plan = Plan(seconds=60, seed=1, faults=ALL, per_second=600, share=0.15)
     outcome = asyncio.run(run(plan, folder, print))
-    assert problems(outcome) == []
+    assert problems(plan, outcome) == []
     found = figures(plan, outcome)
     assert found["acknowledged"] > 5_000
     assert found["delivered"] + found["dead_letters"] >= found["acknowledged"]
@@ -45,8 +45,10 @@ def test_ten_kills_lose_nothing(folder: Path) -> None:
     plan = plan_of(10, seed=2, faults=("kill", "cut", "503", "429"), per_second=600)
     plan.share = 0.15
     outcome = asyncio.run(run(plan, folder, print))
-    assert problems(outcome) == []
+    assert problems(plan, outcome) == []
     assert outcome.done == {"kill": 10}
+    assert len(outcome.acked) == 10
+    assert 0 not in outcome.acked
     assert outcome.verdict.acknowledged > 1_000
 
 
@@ -54,7 +56,7 @@ def test_a_run_that_is_over_while_the_sidecar_is_frozen_comes_to_its_end(folder:
     # Nearly all of the time it is frozen.
     plan = Plan(seconds=3, seed=4, faults=("freeze",), per_second=200, every_seconds=(0.0, 0.01))
     outcome = asyncio.run(run(plan, folder, print))
-    assert problems(outcome) == []
+    assert problems(plan, outcome) == []
     assert outcome.done["freeze"] > 0
 
 
