@@ -164,6 +164,26 @@ async def test_replay_names_what_the_tables_refuse_and_exits_1(
         assert finished.out.startswith(f"refused  {ulid(1)}  properties.x: ")
 
 
+async def test_replay_names_the_ids_of_which_there_is_no_dead_letter_and_exits_1(
+    two_dead: Caller,
+) -> None:
+    ids = (ulid(9), ulid(1), ulid(8))
+    finished = await operate(two_dead, "dead-letters", "replay", *ids)
+    assert finished == (
+        1,
+        f"not found  {ulid(9)}\nnot found  {ulid(8)}\n1 replayed, 0 dropped, 0 refused\n",
+        "",
+    )
+    # It is there, and the other options exclude it.
+    finished = await operate(
+        two_dead, "dead-letters", "replay", "--json", "--status", "400", ulid(2)
+    )
+    assert finished.code == 1
+    assert finished.lines[0] == {"message_id": ulid(2), "status": "not_found"}
+    assert await left(two_dead) == [ulid(2)]
+    assert (await operate(two_dead, "dead-letters", "replay", ulid(2))).code == 0
+
+
 async def test_replay_into_a_full_queue_tells_how_far_it_came_and_exits_3(
     make_settings: Callable[..., Settings], fake: FakeCustomerIO
 ) -> None:

@@ -224,7 +224,7 @@ def show_dead_letter(target: Target, reveal: bool, as_json: bool, message_id: st
 def replay(target: Target, reveal: bool, as_json: bool, every: bool, **given: Any) -> None:
     """Map dead letters again with the tables in force, and put them back into the queue.
 
-    Those that the tables refuse stay; exit 1 if there are any.
+    Those that the tables refuse stay. Exit 1 if there are any, or no dead letter has a MESSAGE_ID.
     """
     request = delivery_pb2.ReplayDeadLettersRequest(
         filter=_chosen(every, given), all=every, reveal=reveal
@@ -238,12 +238,17 @@ def replay(target: Target, reveal: bool, as_json: bool, every: bool, **given: An
                         _print_json(show.refusal_json(refusal))
                     else:
                         click.echo(show.refusal_line(refusal))
+                for message_id in done.not_found:
+                    if as_json:
+                        _print_json(show.not_found_json(message_id))
+                    else:
+                        click.echo(show.not_found_line(message_id))
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
                 _print_replayed(done, as_json)
             raise
     _print_replayed(done, as_json)
-    if done.refused:
+    if done.refused or done.not_found:
         sys.exit(EXIT_REFUSED)
 
 

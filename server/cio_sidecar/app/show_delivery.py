@@ -179,6 +179,16 @@ def refusal_line(refusal: delivery_pb2.RefusedReplay) -> str:
     return printable(f"refused  {refusal.message_id}  {why}")
 
 
+def not_found_json(message_id: str) -> dict[str, Any]:
+    """A message_id of which there is no dead letter to replay, as an object."""
+    return {"message_id": message_id, "status": "not_found"}
+
+
+def not_found_line(message_id: str) -> str:
+    """A message_id of which there is no dead letter to replay, in a line."""
+    return printable(f"not found  {message_id}")
+
+
 def printable(text: str) -> str:
     """Text that does nothing to a terminal but stand there."""
     return "".join(each if each.isprintable() else "�" for each in text)

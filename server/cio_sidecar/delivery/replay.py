@@ -32,6 +32,8 @@ class Progress:
     """Those that the tables refuse: they stay."""
     refusals: list[tuple[DeadLetter, list[Violation]]] = field(default_factory=list)
     """Of the last step alone, with what is wrong with each."""
+    not_found: list[str] = field(default_factory=list)
+    """After the last step: the message_ids of the filter of which no dead letter was found."""
 
 
 async def replay(
@@ -45,10 +47,15 @@ async def replay(
     upto = await queue.run(dead_letters.last, writes=False)
     after: int | None = 0
     done = Progress()
+    not_found = dict.fromkeys(which.message_ids)
     while after is not None:
         found = await _read(queue, which, after, upto)
         after = found.after
         done.refusals = []
+        for letter in found.letters:
+            not_found.pop(letter.message_id, None)
+        if after is None:
+            done.not_found = [*not_found]
         if found.letters:
             await _step(queue, renderer(), found.letters, done)
         yield done

@@ -149,7 +149,10 @@ class DeliveryService:
         """Map dead letters again, and put them back into the queue."""
         async for done in replay(self._queue, self._renderer, chosen(request)):
             response = delivery_pb2.ReplayDeadLettersResponse(
-                replayed=done.replayed, dropped=done.dropped, refused=done.refused
+                replayed=done.replayed,
+                dropped=done.dropped,
+                refused=done.refused,
+                not_found=done.not_found,
             )
             for letter, violations in done.refusals:
                 message_id, shown = refused(letter, violations, reveal=request.reveal)

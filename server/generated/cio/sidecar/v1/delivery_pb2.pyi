@@ -186,16 +186,18 @@ class ReplayDeadLettersRequest(_message.Message):
     def __init__(self, filter: _Optional[_Union[DeadLetterFilter, _Mapping]] = ..., all: _Optional[bool] = ..., reveal: _Optional[bool] = ...) -> None: ...
 
 class ReplayDeadLettersResponse(_message.Message):
-    __slots__ = ("replayed", "dropped", "refused", "refusals")
+    __slots__ = ("replayed", "dropped", "refused", "refusals", "not_found")
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     REFUSALS_FIELD_NUMBER: _ClassVar[int]
+    NOT_FOUND_FIELD_NUMBER: _ClassVar[int]
     replayed: int
     dropped: int
     refused: int
     refusals: _containers.RepeatedCompositeFieldContainer[RefusedReplay]
-    def __init__(self, replayed: _Optional[int] = ..., dropped: _Optional[int] = ..., refused: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[RefusedReplay, _Mapping]]] = ...) -> None: ...
+    not_found: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, replayed: _Optional[int] = ..., dropped: _Optional[int] = ..., refused: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[RefusedReplay, _Mapping]]] = ..., not_found: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RefusedReplay(_message.Message):
     __slots__ = ("message_id", "violations")
