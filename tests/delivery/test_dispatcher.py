@@ -178,6 +178,23 @@ class TestABatchOfWhichSomeIsRefused:
             "path": "/api/v2/batch",
         }
 
+    async def test_keeps_with_each_what_the_answer_says_of_it_alone(
+        self, path: Path, url: str, fake: Script
+    ) -> None:
+        errors = [
+            {"batch_index": 2, "field": "email", "message": "cid@example.com is bad"},
+            {"batch_index": 0, "field": "email", "message": "ann@example.com is bad"},
+            {"batch_index": 2, "field": "name", "message": "is required"},
+        ]
+        body = orjson.dumps({"errors": errors})
+        fake.script = lambda request: Response(207, body) if request.body else None
+        batch = [event("ann"), event("bob"), event("cid")]
+        async with delivering(path, url, before=batch) as delivery:
+            await delivery.drained()
+        first, second = (orjson.loads(letter["response"]) for letter in dead_letters(path))
+        assert first == {"errors": [errors[1]]}
+        assert second == {"errors": [errors[0], errors[2]]}
+
     async def test_goes_on_with_a_persons_later_events(
         self, path: Path, url: str, fake: Script
     ) -> None:

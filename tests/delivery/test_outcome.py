@@ -13,6 +13,7 @@ from cio_sidecar.customerio.outcome import (
     Outcome,
     classify,
     is_page,
+    parts,
     reason,
     refusals,
     retry_after_seconds,
@@ -203,6 +204,7 @@ class TestTheReasonOfARefusal:
         assert reason(answer).startswith("HTTP 207")
         found = refusals(answer, 3)
         assert found is None or set(found) <= {0, 1, 2}
+        assert found is None or parts(answer, 3).keys() == found.keys()
 
 
 @pytest.fixture

@@ -156,6 +156,15 @@ def test_an_answer_keeps_its_codes_and_hides_what_it_repeats() -> None:
     }
 
 
+def test_the_numbers_of_an_answer_are_shown_though_the_event_holds_the_same() -> None:
+    event = {**EVENT, "properties": {"position": 0, "total": 400, "pin": 1234}}
+    answer = {"status": 400, "errors": [{"batch_index": 0, "code": 1234, "got": 400}]}
+    assert orjson.loads(masked(event).answer(orjson.dumps(answer))) == {
+        "status": 400,
+        "errors": [{"batch_index": 0, "code": "<number>", "got": "<number>"}],
+    }
+
+
 def test_what_is_no_json_is_left_out() -> None:
     cut = Masked(orjson.dumps(EVENT), BATCH, b'{"batch":[{"type":"per')
     assert (cut.request, cut.answer(b"<html>ann-77</html>")) == (b"", b"")

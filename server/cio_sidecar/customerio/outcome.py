@@ -84,6 +84,18 @@ def refusals(answer: Answer, count: int) -> Mapping[int, str] | None:
     return reasons
 
 
+def parts(answer: Answer, count: int) -> Mapping[int, bytes]:
+    """What a 207 says of each refused item alone: index in the batch → the answer without the
+    errors of others. For an answer and a ``count`` of which refusals() tells.
+    """
+    if count == 1:
+        return {0: answer.body}
+    errors: dict[int, list[Any]] = {}
+    for error in _errors(answer.body):
+        errors.setdefault(error["batch_index"], []).append(error)
+    return {index: orjson.dumps({"errors": mine}) for index, mine in errors.items()}
+
+
 def reason(answer: Answer) -> str:
     """Why a request was refused, in the server's words where it gave any, at most 1,000 characters.
 

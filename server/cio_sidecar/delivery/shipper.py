@@ -10,6 +10,7 @@ from cio_sidecar.customerio.outcome import (
     Outcome,
     classify,
     is_page,
+    parts,
     reason,
     refusals,
     retry_after_seconds,
@@ -160,6 +161,8 @@ def _partly(
 ) -> list[Result]:
     """The results of the events of a batch of which some operations were refused (207)."""
     results: list[Result] = []
+    # What it says of others is theirs: it may name them, and nothing of them is masked here.
+    answers = parts(answer, sum(len(event.operations) for event in events))
     index = 0
     for event in events:
         mine = range(index, index + len(event.operations))
@@ -175,7 +178,7 @@ def _partly(
                 f"HTTP {answer.status}: {reasons[refused]}"[:1000],
                 answer.status,
                 Request(request.method, request.path, item.body),
-                answer.body,
+                answers[refused],
             )
         )
     return results

@@ -32,9 +32,9 @@ _QUOTED: Final = re.compile(
     re.DOTALL,
 )
 _HEAD: Final = re.compile(r"HTTP \d{3}(?:: )?")
-# Of an answer: the keys of what Customer.io says in its own words, and of its numbers.
+# Of an answer: the keys of what Customer.io says in its own words, and of its own numbers.
 _WORDS_KEYS: Final = frozenset({"reason", "field", "message", "error", "errors", "detail", "code"})
-_NUMBER_KEYS: Final = frozenset({"batch_index", "status", "code"})
+_NUMBER_KEYS: Final = frozenset({"batch_index", "status"})
 
 _SPECS: Final = [spec.v2 for spec in OPERATIONS.values() if spec.v2]
 _KINDS: Final[dict[str, frozenset[str]]] = {
@@ -117,7 +117,10 @@ class Masked:
             return [self._mask_answer(inner, key) for inner in value]
         if isinstance(value, str) and key in _WORDS_KEYS:
             return self.words(value)
-        if _is_number(value) and key in _NUMBER_KEYS and str(value) not in self._values:
+        if isinstance(value, int) and not isinstance(value, bool) and key in _NUMBER_KEYS:
+            # Never a person's, though an event may well hold the same number.
+            return value
+        if _is_number(value) and key == "code" and str(value) not in self._values:
             return value
         return _mask_value(value)
 
