@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/cio/sidecar/v1/*.proto)
+GENERATED := $(wildcard server/generated/cio/sidecar/v1/*.py)
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -73,7 +74,8 @@ release-protos: $(VENV)/ready ## Keep the protos as released: from then on make 
 clean: ## Remove the virtual environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(VENV)/ready: pyproject.toml constraints.txt
+# An installation has a copy of the generated code, even where it is editable.
+$(VENV)/ready: pyproject.toml constraints.txt $(GENERATED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "cio-sidecar needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
