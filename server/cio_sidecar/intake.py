@@ -101,9 +101,10 @@ class Intake:
         # The events of one call are all mapped by one version of the tables.
         render = self.renderer.render
         rendering = Rendered()
+        receipts, stored, entries = rendering.receipts, rendering.stored, rendering.entries
         for event in events:
             if isinstance(event, Refused):
-                rendering.receipts.append(_refusal(event))
+                receipts.append(_refusal(event))
                 continue
             filled_in = complete(event, received_at, self.new_message_id)
             try:
@@ -113,23 +114,24 @@ class Intake:
             if isinstance(rendered, Refused):
                 if filled_in:
                     rendered = Refused("", rendered.violations)
-                rendering.receipts.append(_refusal(rendered))
+                receipts.append(_refusal(rendered))
                 continue
             receipt = Receipt(
                 rendered.message_id, Status.ACCEPTED, filled_in, warnings=rendered.warnings
             )
-            rendering.receipts.append(receipt)
-            if not rendered.operations:
+            receipts.append(receipt)
+            operations = rendered.operations
+            if not operations:
                 self.counters.dropped += 1
                 continue
-            rendering.stored.append(receipt)
-            rendering.entries.append(
+            stored.append(receipt)
+            entries.append(
                 Entry(
                     rendered.message_id,
                     not filled_in,
-                    rendered.operations[0].lane,
+                    operations[0].lane,
                     rendered.event,
-                    pack(rendered.operations),
+                    pack(operations),
                 )
             )
         return rendering

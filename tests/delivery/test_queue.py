@@ -286,6 +286,32 @@ class TestGroupCommit:
         assert line.closed
         assert stored_ids(path) == ["first", "fits"]
 
+    @pytest.mark.parametrize("together", [True, False])
+    async def test_what_is_behind_one_that_fails_is_not_stored_either(
+        self, path: Path, *, together: bool
+    ) -> None:
+        # A caller that sends them all again must not find the later one before the earlier.
+        gate = Gate()
+        line = Line()
+        entries = [event("ann", "a"), event("ann", "b")._replace(lane="\ud800")]
+        with opened(path, gate) as queue:
+            gate.shut()
+            first = asyncio.create_task(queue.put([event("ann", "first")], line))
+            await until(gate.reached.is_set)
+            puts = [asyncio.create_task(queue.put(entries, line))]
+            await until(lambda: queue._worker.jobs.qsize() == 1)
+            if not together:
+                gate.open.set()
+                await asyncio.wait(puts)
+            puts.append(asyncio.create_task(queue.put([event("ann", "behind")], line)))
+            if together:
+                await until(lambda: queue._worker.jobs.qsize() == 2)
+                gate.open.set()
+            results = await asyncio.gather(first, *puts, return_exceptions=True)
+            assert [type(result) for result in results] == [list, QueueError, QueueError]
+            assert await queue.put([event("ann", "a"), event("ann", "behind")]) == [True, True]
+        assert stored_ids(path) == ["first", "a", "behind"]
+
 
 class TestARepeat:
     async def test_within_the_window_is_told_and_not_stored(

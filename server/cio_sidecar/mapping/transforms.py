@@ -129,7 +129,8 @@ def unix_seconds(value: Any) -> Any:
         trimmed = value.strip()
         if not trimmed:
             return ABSENT
-        if _NUMBER.fullmatch(trimmed):
+        # No number has a hyphen after four digits, as nearly every date has.
+        if trimmed[4:5] != "-" and _NUMBER.fullmatch(trimmed):
             return _seconds(_floor(trimmed))
         try:
             moment = datetime.fromisoformat(trimmed.upper())

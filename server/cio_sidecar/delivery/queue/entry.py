@@ -27,12 +27,15 @@ class QueueFull(QueueError):  # noqa: N818 (named for the condition, as in async
 @dataclass(slots=True)
 class Line:
     """Puts that are to be stored in the order in which they are made. When one is turned away
-    because the queue is full, so are all behind it, until somebody opens the line again."""
+    because the queue is full, so are all behind it, until somebody opens the line again; when one
+    fails in any other way, all behind it are turned away for good."""
 
     puts: int = 0
     """How many were made so far."""
     full_at: int | None = None
     """Which of them found the queue full, counted from 1; None while the line is open."""
+    failed: bool = False
+    """Whether one of them could not be stored, for another reason."""
 
     @property
     def closed(self) -> bool:
@@ -42,6 +45,10 @@ class Line:
     def open(self) -> None:
         """Turn away no more for what was turned away before."""
         self.full_at = None
+
+    def fail(self, error: QueueError) -> None:
+        """Note why one was not stored."""
+        self.failed = self.failed or not isinstance(error, QueueFull)
 
 
 class Entry(NamedTuple):

@@ -83,7 +83,11 @@ class SqliteQueue:
         """
 
         try:
-            results = await self.run(self._put_job(entries, line), writes=True)
+            results = await self._worker.run(
+                self._put_job(entries, line),
+                writes=True,
+                on_failure=line.fail if line else lambda _: None,
+            )
         except asyncio.CancelledError:
             # The caller went away, the job is still done: whoever leases now comes after it.
             self.on_committed()
@@ -100,6 +104,8 @@ class SqliteQueue:
         place = line.puts
 
         def job(db: sqlite3.Connection) -> list[bool]:
+            if line.failed:
+                raise QueueError("what comes before this could not be stored")
             # It may run twice, where another job fails the transaction that they share: then
             # the line may be closed by this one, or by one behind it.
             if line.full_at is not None and line.full_at < place:

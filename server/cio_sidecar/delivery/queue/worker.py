@@ -22,6 +22,7 @@ class _Job(NamedTuple):
     work: Callable[[sqlite3.Connection], Any]
     future: "asyncio.Future[Any]"
     writes: bool
+    on_failure: Callable[[QueueError], None]
 
 
 class Worker:
@@ -48,13 +49,23 @@ class Worker:
         self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[sqlite3.Connection], _Result], *, writes: bool) -> _Result:
-        """Run a job; returns what it returns, for one that writes when it is on disk."""
+    async def run(
+        self,
+        work: Callable[[sqlite3.Connection], _Result],
+        *,
+        writes: bool,
+        on_failure: Callable[[QueueError], None] = lambda _: None,
+    ) -> _Result:
+        """Run a job; returns what it returns, for one that writes when it is on disk.
+
+        ``on_failure`` is called on the thread, before it runs any other job, where the job or its
+        transaction fails.
+        """
         if self._closed:
             raise QueueError("the queue is closed: the sidecar is shutting down")
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[_Result] = self._loop.create_future()
-        self.jobs.put(_Job(work, future, writes))
+        self.jobs.put(_Job(work, future, writes, on_failure))
         return await future
 
     def tell(self, callback: Callable[[], None]) -> None:
@@ -101,6 +112,7 @@ class Worker:
                     try:
                         results.append((job.future, job.work(self._db)))
                     except QueueError as error:
+                        job.on_failure(error)
                         results.append((job.future, error))
         except Exception as error:  # The thread must live, and every caller be told.
             if len(group) > 1 and not is_of_the_disk(error):
@@ -109,12 +121,13 @@ class Worker:
             told = queue_error(error, self._path)
             if is_of_the_file(error) and (writes or isinstance(told, QueueDamaged)):
                 self._condition.found(told)
-            if len(group) == 1:
-                return [(group[0].future, told)]
             # What only reads needs no disk that can be written.
-            readers = [job for job in group if not job.writes]
+            readers = [job for job in group if not job.writes] if len(group) > 1 else []
+            failed = [job for job in group if job not in readers]
+            for job in failed:
+                job.on_failure(told)
             return [
-                *((job.future, told) for job in group if job.writes),
+                *((job.future, told) for job in failed),
                 *(result for job in readers for result in self._transact([job])),
             ]
         return results
