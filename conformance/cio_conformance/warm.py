@@ -5,6 +5,7 @@ A run starts dozens; reading the modules is nine tenths of what a start costs.
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -62,6 +63,7 @@ def _main(
     from cio_sidecar.app.cli import main
 
     os.setsid()
+    threading.Thread(target=_end_with_the_suite, daemon=True).start()
     for standard in (1, 2):
         os.dup2(output.fileno(), standard)
     output.close()
@@ -70,3 +72,11 @@ def _main(
     os.chdir(folder)
     sys.argv = ["cio-sidecar", *arguments]
     main()
+
+
+def _end_with_the_suite() -> None:
+    """Stop when the suite is gone, however it ended."""
+    suite = multiprocessing.parent_process()
+    assert suite is not None
+    suite.join()
+    os.kill(os.getpid(), signal.SIGTERM)
