@@ -110,6 +110,20 @@ async def test_a_second_serve_on_the_same_data_exits_2_and_disturbs_nobody(
         await until(lambda: len(fake.events) == 1, "delivery")
 
 
+@pytest.mark.parametrize("setting", ["CIO_LISTEN", "CIO_HTTP_LISTEN", "CIO_HTTP_INGEST"])
+async def test_a_port_in_use_is_told_in_one_line_that_says_what_to_do(
+    env: dict[str, str], setting: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        finished = await run("serve", env={**env, setting: address})
+    assert finished.code == 2
+    assert finished.err == (
+        f"cio-sidecar: {setting}: can't listen on {address}: it is in use: stop what serves there, "
+        "or give another one\n"
+    )
+
+
 async def test_a_flag_goes_before_a_variable_and_that_before_the_file(
     env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -279,10 +279,20 @@ async def test_a_grpc_address_that_is_none_is_named(make_settings: Make, listen:
     assert message == f"CIO_LISTEN: expected host:port or unix:PATH, got {listen!r}"
 
 
-@pytest.mark.parametrize("listen", ["no.such.host.invalid:1", "192.0.2.1:1", "unix:/no/such/x"])
-async def test_an_address_that_can_not_be_had_is_named(make_settings: Make, listen: str) -> None:
+@pytest.mark.parametrize(
+    ("listen", "why"),
+    [
+        ("no.such.host.invalid:1", ": check the name"),
+        ("192.0.2.1:1", "this machine has no such address"),
+        ("unix:/no/such/x", "there is no such folder"),
+    ],
+)
+async def test_an_address_that_can_not_be_had_is_named(
+    make_settings: Make, listen: str, why: str
+) -> None:
     message = await start_refused(make_settings(listen=listen))
     assert message.startswith(f"CIO_LISTEN: can't listen on {listen}: ")
+    assert why in message
 
 
 async def test_a_data_folder_that_can_not_be_made_is_named(

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from cio_sidecar.app.metrics import Metrics
-from cio_sidecar.rpc.server import port_of
+from cio_sidecar.rpc.address import port_of, require_free
 
 # aiohttp logs a traceback for bytes that are no HTTP, and quotes them.
 _SILENT: Final = logging.getLogger(f"{__name__}.protocol")
@@ -43,6 +43,7 @@ class HttpHost:
         port = port_of(listen)
         if port is None:
             raise ValueError(f"expected host:port or off, got {listen!r}")
+        await require_free(listen)
         await self._runner.setup()
         await web.TCPSite(self._runner, host.strip("[]"), port, ssl_context=self._tls).start()
         return f"{host}:{self._runner.addresses[0][1]}"

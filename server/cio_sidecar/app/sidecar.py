@@ -227,8 +227,9 @@ class Sidecar:
         _, pending = await asyncio.wait({self._delivery}, timeout=left_seconds)
         for task in pending:
             task.cancel()
-        left = self.queue.waiting
-        log.info("stopped; %d event(s) left in the queue for the next start", left)
+        if self.address:
+            left = self.queue.waiting
+            log.info("stopped; %d event(s) left in the queue for the next start", left)
 
     async def _check_credentials(self, sender: Sender) -> None:
         """Ask Customer.io at the start whether the credentials are good, and of which region."""

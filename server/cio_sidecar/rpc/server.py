@@ -1,6 +1,5 @@
 """The gRPC server: the services, health checking and reflection."""
 
-import socket
 from typing import Final
 
 import grpc
@@ -8,6 +7,7 @@ from cio.sidecar.v1 import delivery_pb2, ingest_pb2, mapping_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from cio_sidecar.rpc.address import port_of, require_free
 from cio_sidecar.rpc.delivery_service import DeliveryService
 from cio_sidecar.rpc.health import Health
 from cio_sidecar.rpc.ingest import SERVICE as INGEST
@@ -61,13 +61,13 @@ class Server:
         if not is_socket and port_of(listen) is None:
             # gRPC would take a default port, or what is left of a number that is too large.
             raise ValueError(f"expected host:port or unix:PATH, got {listen!r}")
+        await require_free(listen)
         try:
-            # gRPC would take a socket file over from whoever serves on it.
-            port = 0 if _is_served(listen) else self._add_port(listen, credentials)
+            port = self._add_port(listen, credentials)
         except RuntimeError:
             port = 0
         if not port:
-            raise OSError(f"can't listen on {listen}: the address is in use or not of this machine")
+            raise OSError(f"can't listen on {listen}: gRPC's line above says why")
         await self._server.start()
         for name in self._names:
             if name != INGEST:
@@ -97,23 +97,3 @@ class Server:
         self._ingest.stop()
         self._delivery.stop()
         await self._server.stop(grace_seconds)
-
-
-def port_of(address: str) -> int | None:
-    """The port of ``host:port``; None if the address is no such thing."""
-    host, _, port = address.rpartition(":")
-    good = host and port.isascii() and port.isdigit() and int(port) < 65536
-    return int(port) if good else None
-
-
-def _is_served(listen: str) -> bool:
-    """Whether ``unix:PATH`` names a socket that somebody listens on."""
-    if not listen.startswith("unix:"):
-        return False
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(listen.removeprefix("unix:").removeprefix("//"))
-        except OSError:
-            return False
-    return True
