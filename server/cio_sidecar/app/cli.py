@@ -280,7 +280,8 @@ def queue() -> None:
 def recover_queue(config: Path | None, **flags: Any) -> None:
     """Save what can be read of a damaged queue file into a new one; the old one is kept beside it.
 
-    Exit 1 where some could not be read, 2 where nothing could be, or the file is in use.
+    A sound file is left as it is. Exit 1 where some could not be read, 2 where nothing could be, or
+    the file is in use.
     """
     from cio_sidecar.delivery.queue.entry import QueueError
     from cio_sidecar.delivery.queue.recover import recover
@@ -290,6 +291,9 @@ def recover_queue(config: Path | None, **flags: Any) -> None:
         recovered = recover(path, time.time())
     except QueueError as error:
         fail(error, EXIT_USAGE)
+    if recovered is None:
+        click.echo(f"{path} is sound: there is nothing to recover, and it is left as it is")
+        return
     click.echo(
         f"saved in {path}: {recovered.events:,} event(s), {recovered.dead_letters:,} dead "
         f"letter(s), {recovered.message_ids:,} remembered message id(s)"

@@ -17,6 +17,14 @@ _COLUMNS: Final = {
     "dead_letters": "seq, message_id, lane, accepted_at, event, operations, died_at, reason, "
     "status, attempts, method, path, request, response",
 }
+_TOTALS_AGREE: Final = (
+    "SELECT next_seq > (SELECT coalesce(max(seq), 0) FROM events) "  # noqa: S608
+    "AND next_seq > (SELECT coalesce(max(seq), 0) FROM dead_letters) "
+    "AND waiting = (SELECT count(*) FROM events) "
+    f"AND waiting_bytes = (SELECT coalesce(sum({PAYLOAD_BYTES}), 0) FROM events) "
+    "AND remembered = (SELECT count(*) FROM message_ids) "
+    "AND dead_letters = (SELECT count(*) FROM dead_letters) FROM totals"
+)
 _LAST: Final = 2**62
 _SIDES: Final = ("", "-wal", "-shm")
 """What SQLite's files beside the first are called."""
@@ -36,8 +44,9 @@ class Recovered:
     there; an event that was there is lost."""
 
 
-def recover(path: Path, now: float) -> Recovered:
-    """Put a new file in a queue file's place, with all that can be read of it.
+def recover(path: Path, now: float) -> Recovered | None:
+    """Put a new file in a damaged queue file's place, with all that can be read of it; None where
+    the file is sound, and stays as it is.
 
     The old one stays beside it, under a name with the time, ``now`` in Unix seconds. Raises
     QueueError where it is in use, or nothing can be read; then it is as it was.
@@ -49,8 +58,11 @@ def recover(path: Path, now: float) -> Recovered:
     recovered = Recovered(path.with_name(f"{path.name}.damaged-{stamp}"))
     _remove(fresh)
     try:
-        with closing(_open_damaged(path)) as old, closing(open_file(fresh)) as new:
-            _copy(old, new, recovered)
+        with closing(_open_damaged(path)) as old:
+            if _is_sound(old):
+                return None
+            with closing(open_file(fresh)) as new:
+                _copy(old, new, recovered)
     except (sqlite3.Error, OSError) as error:
         _remove(fresh)
         raise queue_error(error, path) from None
@@ -81,6 +93,24 @@ def _open_damaged(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _is_sound(db: sqlite3.Connection) -> bool:
+    """Whether all can be read, and agrees."""
+    try:
+        if db.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+            return False
+        for table, columns in _COLUMNS.items():
+            for found in scan(db, table, columns, after=0, upto=_LAST, unreadable=_is_unreadable):
+                if isinstance(found, Gap):
+                    return False
+        for _ in db.execute("SELECT message_id, accepted_at FROM message_ids"):
+            pass
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        return version < SCHEMA_VERSION or db.execute(_TOTALS_AGREE).fetchone() == (1,)
+    except sqlite3.Error:
+        # What can be read yet, copying finds out.
+        return False
 
 
 def _copy(old: sqlite3.Connection, new: sqlite3.Connection, recovered: Recovered) -> None:
