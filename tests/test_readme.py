@@ -142,6 +142,15 @@ def test_every_setting_is_in_the_readme_with_its_default() -> None:
         assert f"| `CIO_{name.upper()}` | {default} | {field.description} |" in README
 
 
+def test_every_bound_of_a_setting_is_told_with_it() -> None:
+    for name, field in Settings.model_fields.items():
+        words = re.findall(r"\d+", field.description or "")
+        for bound in field.metadata:
+            for kind in ("ge", "gt", "le"):
+                number = getattr(bound, kind, None)
+                assert number is None or str(number) in words, f"{name}: {kind} {number}"
+
+
 def test_every_row_of_the_documented_profile_is_in_the_readme() -> None:
     rows = re.findall(
         r"^\| (\w+)[^|]* \| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$", README, re.MULTILINE

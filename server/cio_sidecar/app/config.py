@@ -146,13 +146,14 @@ class Settings(BaseSettings):
         64,
         ge=1,
         le=256,
-        description="Requests to Customer.io in flight at the most; fewer where it bears fewer.",
+        description="Requests to Customer.io in flight at the most, 1 to 256; fewer where it bears "
+        "fewer.",
     )
     requests_per_second: float = Field(
         REQUESTS_PER_SECOND,
         gt=0,
         le=REQUESTS_PER_SECOND,
-        description="Requests to Customer.io a second at the most.",
+        description="Requests to Customer.io a second at the most: more than 0, up to 1000.",
     )
     max_age_seconds: int = Field(
         0,
@@ -160,15 +161,17 @@ class Settings(BaseSettings):
         description="How old an event may become before it is a dead letter, in seconds; 0: any.",
     )
     timeout_seconds: float = Field(
-        30, gt=0, description="How long a request to Customer.io may take, in seconds."
+        30, gt=0, description="How long a request to Customer.io may take, in seconds; more than 0."
     )
     queue_max_bytes: int = Field(
         4 * 1024**3,
         ge=1024 * 1024,
-        description="Bytes of waiting events at which new ones are turned away.",
+        description="Bytes of waiting events at which new ones are turned away; at least 1048576.",
     )
     queue_max_events: int = Field(
-        10_000_000, ge=1, description="Waiting events at which new ones are turned away."
+        10_000_000,
+        ge=1,
+        description="Waiting events at which new ones are turned away; at least 1.",
     )
     queue_min_free_bytes: int = Field(
         256 * 1024**2,
@@ -177,21 +180,27 @@ class Settings(BaseSettings):
         "the disk where that is less; 0: however few there are.",
     )
     dedup_window_seconds: int = Field(
-        600, ge=0, description="How long a message_id is remembered, in seconds."
+        600, ge=0, description="How long a message_id is remembered, in seconds; 0: not at all."
     )
     dedup_max_events: int = Field(
         1_000_000,
         ge=0,
-        description="How many message_ids are remembered; the oldest are forgotten first.",
+        description="How many message_ids are remembered, 0 or more; the oldest are forgotten "
+        "first.",
     )
     dead_letter_max_bytes: int = Field(
-        1024**3, ge=0, description="Bytes of dead letters beyond which the oldest are removed."
+        1024**3,
+        ge=0,
+        description="Bytes of dead letters beyond which the oldest are removed; 0: none is kept.",
     )
     dead_letter_max_age_days: int = Field(
         90, ge=0, description="How long a dead letter is kept, in days; 0: for ever."
     )
     shutdown_grace_seconds: float = Field(
-        20, ge=0, description="How long calls and requests in flight may take at shutdown."
+        20,
+        ge=0,
+        description="How long calls and requests in flight may take at shutdown, in seconds; 0 or "
+        "more.",
     )
     shutdown: Literal["drain", "leave"] = Field(
         "drain",
