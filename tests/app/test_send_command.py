@@ -221,17 +221,19 @@ async def test_it_waits_for_a_sidecar_that_is_still_starting(
 
 
 class Moody:
-    """Answers the first call with an error, and any other by accepting."""
+    """Answers one call with an error, and any other by accepting."""
 
     def __init__(self, code: grpc.StatusCode) -> None:
         self.code = code
+        self.failing = 1
+        """Which call."""
         self.calls: list[bytes] = []
 
     async def send_batch(
         self, request: ingest_pb2.SendBatchRequest, context: Any
     ) -> ingest_pb2.SendBatchResponse:
         self.calls.append(request.SerializeToString())
-        if len(self.calls) == 1:
+        if len(self.calls) == self.failing:
             await context.abort(self.code, "not now")
         accepted = ingest_pb2.EVENT_STATUS_ACCEPTED
         return ingest_pb2.SendBatchResponse(
@@ -275,6 +277,23 @@ async def test_what_may_pass_is_tried_again_with_the_same_message_ids(
     assert (finished.code, finished.err) == (0, "")
     first, second = servicer.calls
     assert first == second
+
+
+async def test_who_gives_up_says_how_far_it_came(tmp_path: Path) -> None:
+    async with moody(grpc.StatusCode.PERMISSION_DENIED, tmp_path) as (servicer, address):
+        servicer.failing = 3
+        process = await start("send", "--target", address)
+        assert process.stdin is not None
+        for lines in (event("m1"), b"\nnot json\n", event("m2")):
+            process.stdin.write(lines)
+            await process.stdin.drain()
+            await receipt(process)
+        process.stdin.write(event("m3"))
+        out, err = await end_of_input(process)
+    assert (process.returncode, out) == (3, b"")
+    assert err.endswith(
+        b"not now; 2 event(s) acknowledged, and line 5 is the first without a receipt\n"
+    )
 
 
 @pytest.mark.parametrize("code", ["UNIMPLEMENTED", "INVALID_ARGUMENT", "PERMISSION_DENIED"])

@@ -243,7 +243,8 @@ def _moment(now: str | None) -> float:
 def send(target: Target, patience: float) -> None:
     """Send events: NDJSON on standard input, a JSON receipt each on standard output.
 
-    Exit 1 if any event is refused, 3 if the sidecar can't be reached.
+    Exit 1 if any event is refused, 3 if the sidecar can't be reached: it says then how many events
+    were acknowledged, and which line is the first without a receipt.
     """
     from cio_sidecar.app.send import SendFailed, send_lines
 

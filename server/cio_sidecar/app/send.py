@@ -33,12 +33,13 @@ _STATUS: Final = {
 
 
 class SendFailed(Exception):  # noqa: N818 (named for the condition)
-    """The events could not be handed over; ``str()`` says why."""
+    """The events could not be handed over; ``str()`` says why, and how far it came."""
 
 
 class _Line(NamedTuple):
     """An input line: the message to send, or the receipt of one that can't be sent."""
 
+    number: int
     message: event_pb2.Event | None
     size: int
     receipt: dict[str, Any] | None
@@ -55,11 +56,23 @@ def send_lines(
     """
     with open_channel(target) as channel:
         stub = ingest_pb2_grpc.IngestServiceStub(channel)
-        for batch in _batches(lines):
-            messages = [line.message for line in batch if line.message is not None]
-            results = iter(_send(stub, target, messages, patience_seconds) if messages else ())
-            for line in batch:
-                yield line.receipt or _receipt(next(results))
+        acknowledged = 0
+        first = 1
+        try:
+            for batch in _batches(lines):
+                first = batch[0].number
+                messages = [line.message for line in batch if line.message is not None]
+                results = iter(_send(stub, target, messages, patience_seconds) if messages else ())
+                for line in batch:
+                    receipt = line.receipt or _receipt(next(results))
+                    acknowledged += receipt["status"] != "refused"
+                    yield receipt
+                    first = line.number + 1
+        except SendFailed as error:
+            raise SendFailed(
+                f"{error}; {acknowledged:,} event(s) acknowledged, and line {first} is the first "
+                "without a receipt"
+            ) from None
 
 
 def _batches(lines: Iterable[bytes]) -> Iterator[list[_Line]]:
@@ -116,8 +129,8 @@ def _read(raw: bytes, number: int) -> _Line:
     except NotSendable as error:
         violation = error.violation
     else:
-        return _Line(message, len(raw), None)
-    return _Line(None, 0, _line_receipt(message_id, "refused", [violation._asdict()], []))
+        return _Line(number, message, len(raw), None)
+    return _Line(number, None, 0, _line_receipt(message_id, "refused", [violation._asdict()], []))
 
 
 def _send(
