@@ -27,6 +27,7 @@ from cio_sidecar.delivery.queue.entry import (
     pack,
     unpack,
 )
+from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.delivery.queue.schema import SCHEMA_VERSION
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from hypothesis import given
@@ -565,6 +566,22 @@ class TestAFullQueue:
             assert queue.waiting == 1
             # Nor does it remember the ids of what it turned away.
             assert await queue.put([event("bob", "b")]) == [True]
+        assert stored_ids(path) == ["a", "b"]
+
+    async def test_still_tells_what_it_has_accepted_already(self, path: Path, clock: Clock) -> None:
+        with opened(path, clock, limits=Limits(min_free_bytes=0, max_events=2)) as queue:
+            ann, bob, cid = event("ann", "a"), event("bob", "b"), event("cid", "c")
+            assert await queue.put([ann, bob]) == [True, True]
+            before = await queue.stats()
+            assert await queue.put([bob, ann, bob]) == [False, False, False]
+            assert queue.full_because is None
+            assert await queue.stats() == before
+            for given in ([ann, cid], [cid], [ann._replace(remember=False)]):
+                with pytest.raises(QueueFull):
+                    await queue.put(given)
+            clock.now += 601
+            with pytest.raises(QueueFull):
+                await queue.put([ann])
         assert stored_ids(path) == ["a", "b"]
 
     async def test_takes_events_again_when_some_were_delivered(self, path: Path) -> None:

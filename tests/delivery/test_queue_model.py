@@ -107,6 +107,22 @@ class Model:
             and sum(each.size for each in self.waiting.values()) + size <= self.limits.max_bytes
         )
 
+    def answers(self, given: list[Entry], result: Any, now: int) -> None:
+        """What a put was answered: repeats are told also where there is no room."""
+        if self.has_room(given):
+            self.put(given, result, now)
+        elif isinstance(result, QueueFull):
+            since = now - self.limits.dedup_window_seconds
+            assert not all(
+                entry.remember
+                and self.remembered.get(entry.message_id, since - 1) >= since
+                and entry.message_id not in self.perhaps
+                for entry in given
+            )
+        else:
+            assert not any(result)
+            self.put(given, result, now)
+
     def store(self, entry: Entry, now: int) -> None:
         self.waiting[self.next_seq] = Stored(entry, now)
         self.next_seq += 1
@@ -194,10 +210,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(given=puts, at_once=at_once)
     def put(self, given: list[Entry], at_once: bool) -> None:
         def check(result: Any) -> None:
-            if self.model.has_room(given):
-                self.model.put(given, result, self.now)
-            else:
-                assert isinstance(result, QueueFull), result
+            self.model.answers(given, result, self.now)
 
         self.call(lambda: self.queue.put(given), check, at_once)
 
@@ -211,10 +224,10 @@ class QueueMachine(RuleBasedStateMachine):
             entries = given[len(results)]
             turned_away = any(isinstance(each, QueueFull) for each in results)
             results.append(result)
-            if turned_away or not self.model.has_room(entries):
+            if turned_away:
                 assert isinstance(result, QueueFull), result
             else:
-                self.model.put(entries, result, self.now)
+                self.model.answers(entries, result, self.now)
 
         for each in given:
             self.call(lambda each=each: self.queue.put(each, line), check, True)  # type: ignore[misc]
@@ -287,7 +300,7 @@ class QueueMachine(RuleBasedStateMachine):
     def replay(self, given: dict[int, Entry], at_once: bool) -> None:
         def check(result: Any) -> None:
             found = sorted(seq for seq in given if seq in self.model.dead)
-            if not self.model.has_room([given[seq] for seq in found]):
+            if found and not self.model.has_room([given[seq] for seq in found]):
                 assert isinstance(result, QueueFull), result
                 return
             assert result == len(found)

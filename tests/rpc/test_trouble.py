@@ -70,6 +70,16 @@ async def test_a_full_queue_says_when_to_try_again(
         assert await refusal(caller.ingest.SendBatch(batch)) == error
 
 
+async def test_a_full_queue_still_tells_that_it_has_an_event(
+    full_settings: Settings, fake: FakeCustomerIO
+) -> None:
+    async with calling(full_settings, fake) as caller:
+        taken, _ = await fill(caller)
+        assert (await caller.send(large(0))).status == DUPLICATE
+        repeats = await caller.send_batch(*map(large, range(taken)))
+        assert {result.status for result in repeats} == {DUPLICATE}
+
+
 async def test_a_full_queue_takes_events_again_once_some_are_delivered_and_lost_none(
     full_settings: Settings, fake: FakeCustomerIO, until: Callable[..., Any]
 ) -> None:

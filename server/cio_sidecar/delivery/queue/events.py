@@ -103,15 +103,21 @@ class Events:
         return self._cursor < self.totals.next_seq - 1
 
     def put(self, db: sqlite3.Connection, entries: Sequence[Entry]) -> list[bool]:
-        """Store events; says of each whether it is new. Raises QueueFull or QueueDamaged."""
+        """Store events; says of each whether it is new. Raises QueueFull or QueueDamaged.
+
+        Where all are known already, no room is needed.
+        """
         self._condition.require_undamaged()
         now = int(self._clock())
         size = sum([len(entry.event) + len(entry.operations) for entry in entries])
-        self._check_room(len(entries), size)
+        full = self._full_because(len(entries), size)
         asked = [entry.message_id for entry in entries if entry.remember]
         # A window of no seconds is not the rest of the present one.
         window = self.limits.dedup_window_seconds
         known, replaced = dedup.find(db, asked, since=now - window if window else now + 1)
+        if full and not all(entry.remember and entry.message_id in known for entry in entries):
+            self.fullness.because = full
+            raise QueueFull(full)
         fresh = dict.fromkeys(asked)
         results = [True] * len(entries)
         if known or len(fresh) < len(asked):
@@ -166,30 +172,28 @@ class Events:
             and self._disk.shortage_with(0) is None
         )
 
-    def _check_room(self, events: int, size: int) -> None:
+    def _full_because(self, events: int, size: int) -> str | None:
+        """Why there is no room for so much more; None if there is."""
         count, limits = self.totals, self.limits
         if count.waiting + events > limits.max_events:
-            raise self._full(
+            return (
                 f"the queue is full: {count.waiting:,} events wait, the limit is "
                 f"{limits.max_events:,} (CIO_QUEUE_MAX_EVENTS); try again when some have been "
                 "delivered"
             )
         if count.waiting_bytes + size > limits.max_bytes:
-            raise self._full(
+            return (
                 f"the queue is full: {count.waiting:,} events of {count.waiting_bytes:,} bytes "
                 f"wait, the limit is {limits.max_bytes:,} bytes (CIO_QUEUE_MAX_BYTES); try again "
                 "when some have been delivered"
             )
         if shortage := self._disk.shortage_with(size):
-            raise self._full(
+            return (
                 f"the queue's disk is nearly full: {shortage.free_bytes:,} bytes are free, "
                 f"{shortage.kept_bytes:,} are to stay so (CIO_QUEUE_MIN_FREE_BYTES); free some "
                 "space, and try again"
             )
-
-    def _full(self, why: str) -> QueueFull:
-        self.fullness.because = why
-        return QueueFull(why)
+        return None
 
     def lease(
         self, db: sqlite3.Connection, limit: int, most_bytes: int | None = None
