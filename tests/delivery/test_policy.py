@@ -163,6 +163,71 @@ class TestSettling:
         assert len(sent(policy).events) == 2
 
 
+class TestPeopleWhoWereJoined:
+    """The success of one's event says nothing of the other's."""
+
+    def both_in_flight(self) -> tuple[Policy, Shipment, Shipment]:
+        """Two people's events, each on its own, and one behind them that joins the two."""
+        two = [leased(seq, name, v1_only=True) for seq, name in enumerate(["p:a", "p:b"])]
+        policy = policy_of(*two, random=0.5)
+        shipments = sent(policy), sent(policy)
+        policy.lanes.add([leased(2, "p:a", "p:b")])
+        return policy, *shipments
+
+    def test_back_off_for_what_failed_though_the_other_succeeds_after_it(self) -> None:
+        policy, failing, other = self.both_in_flight()
+        settlement = ends(policy, failing, retry(failing), 0.0)
+        ends(policy, other, delivered(other), 0.0)
+        assert policy.next(0.0) is None
+        assert policy.next_time(0.0) == settlement.ready_at > 0
+        assert seqs(policy.next(settlement.ready_at)) == [0]
+
+    def test_back_off_for_what_failed_though_the_other_is_split_after_it(self) -> None:
+        policy = policy_of(leased(0, "p:a", v1_only=True), *people([1, 2]), random=0.5)
+        others = sent(policy)
+        failing = sent(policy)
+        if seqs(others) == [0]:
+            others, failing = failing, others
+        policy.lanes.add([leased(3, "p:a", "p:1")])
+        settlement = ends(policy, failing, retry(failing), 0.0)
+        ends(policy, others, refused(others), 0.0)
+        assert seqs(policy.next(0.0)) == [2]
+        assert policy.next(0.0) is None
+        assert seqs(sent(policy, settlement.ready_at)) == [0]
+
+    def test_wait_longer_each_time_though_the_other_succeeds_before_it(self) -> None:
+        policy = policy_of(leased(0, "p:a", v1_only=True), random=0.5)
+        now = 0.0
+        for _ in range(2):
+            shipment = sent(policy, now)
+            now = ends(policy, shipment, retry(shipment), now).ready_at
+        failing = sent(policy, now)
+        policy.lanes.add([leased(1, "p:b", v1_only=True)])
+        other = sent(policy, now)
+        policy.lanes.add([leased(2, "p:a", "p:b")])
+        ends(policy, other, delivered(other), now)
+        settlement = ends(policy, failing, retry(failing), now)
+        assert (settlement.ready_at - now) * 2 == 2
+
+    def test_back_off_to_the_end_where_one_did_when_they_were_joined(self) -> None:
+        policy = policy_of(leased(0, "p:a", v1_only=True), random=0.5)
+        failing = sent(policy)
+        settlement = ends(policy, failing, retry(failing), 0.0)
+        policy.lanes.add([leased(1, "p:b", v1_only=True)])
+        other = sent(policy)
+        policy.lanes.add([leased(2, "p:a", "p:b")])
+        ends(policy, other, delivered(other), 0.0)
+        assert policy.next(0.0) is None
+        assert seqs(policy.next(settlement.ready_at)) == [0]
+
+    def test_are_woken_with_the_others_when_the_trouble_is_over(self) -> None:
+        policy, failing, other = self.both_in_flight()
+        ends(policy, failing, retry(failing), 0.0)
+        policy.lanes.wake()
+        ends(policy, other, delivered(other), 0.0)
+        assert seqs(policy.next(0.0)) == [0]
+
+
 class TestRetryAfter:
     def test_holds_everybody_back(self) -> None:
         policy = policy_of(*people(range(2)))

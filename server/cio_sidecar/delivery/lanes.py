@@ -43,7 +43,7 @@ class State(Enum):
 class Lane:
     """The events of a person that wait, in the order of the queue."""
 
-    __slots__ = ("events", "failures", "flights", "into", "most", "names", "parked",
+    __slots__ = ("events", "failed", "failures", "flights", "into", "most", "names", "parked",
                  "ready_at", "seen", "state")  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -58,6 +58,9 @@ class Lane:
         self.ready_at = 0.0
         self.failures = 0
         """Failed attempts in a row."""
+        self.failed = False
+        """Whether it backs off once it has no more in flight, whatever comes of that: others of its
+        events, before or since it was joined, have failed."""
         self.most = 0
         """Of how many events a shipment may be that it is part of; 0 for no such limit. A lane with
         a limit is suspect: it failed while others did not, and is tried apart from them."""
@@ -184,19 +187,26 @@ class Lanes:
         for lane, events in failing.items():
             _put_back(lane, events)
             lane.failures += failed
+            lane.failed = lane.failed or failed
             lane.seen = seen
             lane.most = most or lane.most
             lane.ready_at = max(lane.ready_at, ready_at)
         for taken in shipment.lanes:
             lane = taken.current
             lane.flights -= 1
-            if lane not in failing:
+            if lane.flights:
+                continue
+            if lane not in failing and not lane.failed:
                 lane.failures = lane.most = 0
-            if lane.flights == 0:
-                self._land(lane, backs_off=failed and lane.failures > 0)
+            backs_off, lane.failed = lane.failed, False
+            self._land(lane, backs_off=backs_off)
 
     def wake(self) -> None:
-        """Make lanes ready that back off, but for the suspects: Customer.io is well again."""
+        """Make lanes ready that back off or are about to, but for the suspects: Customer.io is well
+        again.
+        """
+        for joined in self._lanes.values():
+            joined.failed = joined.failed and bool(joined.most)
         waiting, self._backing_off = self._backing_off, []
         for entry in waiting:
             ready_at, _, lane = entry
@@ -322,6 +332,7 @@ class Lanes:
         lane.seen = max(lane.seen, other.seen)
         lane.ready_at = max(lane.ready_at, other.ready_at)
         backs_off = State.BACKING_OFF in (lane.state, other.state)
+        lane.failed = bool(lane.flights) and (lane.failed or other.failed or backs_off)
         other.state = State.GONE
         other.into = lane
         other.events = []
