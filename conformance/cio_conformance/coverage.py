@@ -14,7 +14,7 @@ from cio_sidecar.mapping.table import Input
 from cio_conformance.fixtures import Api, Golden
 from cio_conformance.matrix.columns import Column, State, columns, stand_in
 from cio_conformance.matrix.exercise import exercised, plans_of, proven_apis
-from cio_conformance.tables import options_of
+from cio_conformance.settings import options_of
 
 _POSITIVE: Final = (State.PRESENT, State.OVERRIDDEN)
 

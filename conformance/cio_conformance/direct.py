@@ -21,7 +21,8 @@ from cio_sidecar.renderer import Refused, Renderer
 from cio_conformance.compare import Window
 from cio_conformance.fixtures import Api, Golden
 from cio_conformance.result import Profile, Result, Setup, SidecarApi
-from cio_conformance.tables import options_of, own_tables
+from cio_conformance.settings import options_of
+from cio_conformance.tables import own_tables
 from cio_conformance.verdict import ACCEPTED, REFUSED, Answer, Arrival, judge, sides
 
 

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from cio_conformance.mistakes import described, place, shown
+from cio_conformance.settings import Settings
 
 Api = Literal["v1", "v2"]
 
@@ -34,20 +35,6 @@ FIXTURES: Final = next(
     Path("fixtures"),
 )
 """The suite's own fixtures."""
-
-SETTINGS: Final = (
-    "event_id",
-    "dates",
-    "identify_timestamp",
-    "email",
-    "allow_traits",
-    "deny_traits",
-    "allow_properties",
-    "deny_properties",
-    "limits",
-    "keep_device_events",
-)
-"""The sidecar's settings that a fixture may change: those that change the mapping."""
 
 _Named = TypeVar("_Named", bound="HasName")
 _SHORT_FORMS: Final = frozenset({"$repeat", "$numbered", "$merge"})
@@ -164,24 +151,6 @@ class Case(_Model):
         return self
 
 
-def _setting_name(name: str) -> str:
-    if name not in SETTINGS:
-        raise ValueError(f"a fixture can't set it; it can set {', '.join(SETTINGS)}")
-    return name
-
-
-def _setting_text(value: Any) -> str:
-    """A setting's value as its variable and its flag have it."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case str() if value:
-            return value
-        case [*names] if names and all(isinstance(name, str) and name for name in names):
-            return ",".join(names)
-    raise ValueError(f"expected text, true, false or a list of texts, got {shown(value)}")
-
-
 class Family(_Model):
     """Cases that belong together; a fixture file."""
 
@@ -190,10 +159,8 @@ class Family(_Model):
     needs: Literal["grpc", "json"] = "grpc"
     """What a caller needs to send the events: the typed messages of gRPC, or loose JSON, whose
     events those messages can't hold."""
-    settings: dict[
-        Annotated[str, AfterValidator(_setting_name)], Annotated[Any, AfterValidator(_setting_text)]
-    ] = {}
-    """How the sidecar must be set up besides, as text by the setting's name: see `SETTINGS`."""
+    settings: Settings = Settings()
+    """How the sidecar must be set up besides."""
     cases: list[Case] = Field(min_length=1)
 
 
@@ -212,7 +179,7 @@ class Golden:
     @property
     def settings(self) -> tuple[tuple[str, str], ...]:
         """Name and value of each setting that the case needs, by name."""
-        return tuple(sorted(self.family.settings.items()))
+        return self.family.settings.texts()
 
 
 def load_fixtures(folder: Path = FIXTURES) -> list[Golden]:

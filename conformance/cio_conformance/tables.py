@@ -1,11 +1,8 @@
-"""The tables that cases are for: a user's own beside the profile's, under a family's settings."""
+"""A user's own tables, as files."""
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from cio_sidecar.mapping.errors import Mistake, TableError
-from cio_sidecar.mapping.options import Options
 
 
 def own_tables(folder: Path | None) -> list[tuple[str, str]]:
@@ -24,15 +21,3 @@ def own_tables(folder: Path | None) -> list[tuple[str, str]]:
     if mistakes:
         raise TableError(mistakes)
     return files
-
-
-def options_of(settings: Iterable[tuple[str, str]]) -> Options:
-    """The settings of a family as the mapping knows them."""
-    given: dict[str, Any] = {}
-    for name, text in settings:
-        default = getattr(Options(), name)
-        if isinstance(default, bool):
-            given[name] = text == "true"
-        else:
-            given[name] = tuple(text.split(",")) if isinstance(default, tuple) else text
-    return Options(**given)

@@ -176,6 +176,16 @@ def test_an_option_of_a_sidecar_is_refused(cases: Path, options: tuple[str, ...]
     assert f"--render takes no {options[0]}: it maps within this process" in result.output
 
 
+def test_a_setting_that_no_sidecar_would_take_exits_2_with_its_place(cases: Path) -> None:
+    (cases / "shop.yaml").write_text(CASES + "settings: {dates: unix}\n")
+    result = render(cases)
+    assert result.exit_code == 2
+    assert re.search(
+        r"shop\.yaml:\d+: settings\.dates: expected as_is or unix_seconds, got \"unix\"",
+        result.output,
+    )
+
+
 def test_tables_with_a_mistake_exit_2_with_its_place(cases: Path, overlay: Path) -> None:
     (overlay / "own.yaml").write_text(NO_NAMES.replace("value:", "valeu:"))
     result = render(cases, "--overlay", overlay)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cio_conformance import suite, target
-from cio_conformance.fixtures import SETTINGS
+from cio_conformance.settings import SETTINGS
 
 from tests.conformance.support import SECONDS, invoke, is_locked, wait_for_lock
 from tests.conformance.toy import CASES, LOOSE

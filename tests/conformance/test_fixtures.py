@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from cio_conformance.fixtures import FixtureError, load_fixtures, parse_fixtures, select
+from cio_conformance.settings import SETTINGS, Settings, options_of
+from cio_sidecar.mapping.options import Options
 
 from tests.conformance.toy import CASES
 
@@ -121,25 +124,58 @@ def test_a_familys_settings_are_text_by_name_in_order() -> None:
         "profile",
         "api",
         "overlay",
-        "evnt_id",
     ],
 )
 def test_a_setting_that_a_fixture_may_not_change_is_refused_with_those_it_may(name: str) -> None:
     text = f"{CASES}settings:\n  event_id: ulid\n  {name}: x\n"
     line = len(text.splitlines())
     assert mistakes(text) == (
-        f"toy.yaml:{line}: settings.{name}: a fixture can't set it; it can set event_id, dates, "
+        f"toy.yaml:{line}: settings.{name}: there is no such key; there are event_id, dates, "
         "identify_timestamp, email, allow_traits, deny_traits, allow_properties, deny_properties, "
         "limits, keep_device_events"
     )
 
 
-@pytest.mark.parametrize("value", ["5", "null", '""', "[]", "[a, 5]", '[""]', "{a: b}"])
-def test_a_setting_is_text_a_boolean_or_a_list_of_texts(value: str) -> None:
-    text = f"settings: {{deny_traits: {value}}}\n{CASES}"
-    assert mistakes(text).startswith(
-        "toy.yaml:1: settings.deny_traits: expected text, true, false or a list of texts, got "
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("event_id: ullid", 'expected as_is or ulid, got "ullid"'),
+        ("dates: seconds", 'expected as_is or unix_seconds, got "seconds"'),
+        ("email: true", "expected plain or hash_only, got true"),
+        ("limits: [refuse]", 'expected refuse or truncate, got ["refuse"]'),
+        ("limits:", "expected refuse or truncate, got nothing"),
+        ("identify_timestamp: yes", 'expected true or false, got "yes"'),
+        ("keep_device_events: 1", "expected true or false, got 1"),
+        ("deny_traits: 5", "expected names, as a list or separated by commas, got 5"),
+        ("allow_traits: []", "expected names, as a list or separated by commas, got []"),
+        ('deny_properties: [a, ""]', 'expected names, as a list or separated by commas, got ["a"'),
+        ("allow_properties: {a: b}", 'expected names, as a list or separated by commas, got {"a"'),
+        ('deny_traits: ","', "expected names, separated by commas"),
+        ("deny_traits: [a b]", "'a b' is no path: expected a dot at character 2"),
+        ("deny_traits: [traits.ssn]", "name keys alone, without what holds them: ssn"),
+        ("evnt_id: ulid", "there is no such key; did you mean event_id?"),
+    ],
+)
+def test_a_setting_that_the_sidecar_would_not_take_is_refused(setting: str, expected: str) -> None:
+    name = setting.partition(":")[0]
+    assert mistakes(f"settings:\n  {setting}\n{CASES}").startswith(
+        f"toy.yaml:2: settings.{name}: {expected}"
     )
+
+
+def test_the_settings_of_a_fixture_are_those_of_the_mapping() -> None:
+    hints = get_type_hints(Settings)
+    assert {name: hints[name] for name in SETTINGS} == get_type_hints(Options)
+    assert options_of(Settings().texts()) == Options()
+
+
+@pytest.mark.parametrize(
+    "names", ["[ssn, address.street]", "'ssn, address.street'", "' ssn,,address.street'"]
+)
+def test_names_are_taken_apart_as_the_sidecar_does(names: str) -> None:
+    (golden, *_) = parse_fixtures(f"settings: {{deny_traits: {names}}}\n{CASES}", "toy.yaml")
+    assert golden.settings == (("deny_traits", "ssn,address.street"),)
+    assert options_of(golden.settings).deny_traits == ("ssn", "address.street")
 
 
 def test_a_folder_without_fixtures_is_refused(tmp_path: Path) -> None:

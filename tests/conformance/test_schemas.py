@@ -14,7 +14,6 @@ from cio_conformance.delivery.cases import CASES, Act, DeliveryCase, DeliveryFam
 from cio_conformance.delivery.cases import Expected as Ends
 from cio_conformance.fixtures import (
     FIXTURES,
-    SETTINGS,
     Case,
     Expected,
     ExpectedRequest,
@@ -31,6 +30,7 @@ from cio_conformance.mutation.equivalents import (
 )
 from cio_conformance.mutation.fake_cases import FAKE_CASES, FakeCase, load_fake_cases
 from cio_conformance.schema_command import SCHEMAS
+from cio_conformance.settings import SETTINGS
 from cio_sidecar.mapping.yaml_lines import load
 from click.testing import CliRunner
 from hypothesis import example, given, settings
@@ -242,6 +242,16 @@ def test_a_file_in_which_every_key_stands_is_taken_by_both() -> None:
 @example([(("cases", 0, "expect", "v1", 0, "path"), "replace", "", "x")])
 @example([(("cases", 1, "refuse", 0, "reason"), "replace", "", "")])
 @example([(("settings",), "add", "profile", "x")])
+@example([(("settings",), "add", "dates", "x")])
+@example([(("settings",), "add", "event_id", ["ulid"])])
+@example([(("settings",), "add", "deny_properties", 'a, "b.c".d,')])
+@example([(("settings",), "add", "deny_properties", ["a", ","])])
+@example([(("settings",), "add", "allow_traits", [" ", "a b"])])
+@example([(("settings",), "add", "allow_traits", "a..b")])
+@example([(("settings",), "add", "allow_properties", ["properties.a"])])
+@example([(("settings",), "add", "allow_properties", '"context".a')])
+@example([(("settings",), "add", "allow_properties", "traits")])
+@example([(("settings",), "add", "keep_device_events", "true")])
 @example([(("family",), "replace", "", "x\n")])
 def test_reader_and_schema_agree_on_whatever_a_fixture_file_holds(changes: list[Any]) -> None:
     document: Any = GOOD

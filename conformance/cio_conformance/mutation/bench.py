@@ -14,7 +14,7 @@ from cio_conformance.compare import matches
 from cio_conformance.direct import NOW, Mapper
 from cio_conformance.fixtures import Api, Golden
 from cio_conformance.result import Profile
-from cio_conformance.tables import options_of
+from cio_conformance.settings import options_of
 from cio_conformance.verdict import REFUSED, plain
 
 CHECKS: Final = "the tables' own checks"

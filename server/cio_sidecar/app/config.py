@@ -21,8 +21,7 @@ from yarl import URL
 
 from cio_sidecar.customerio.limits import REQUESTS_PER_SECOND
 from cio_sidecar.delivery.queue.limits import Limits
-from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.table import split_path
+from cio_sidecar.mapping.options import Options, read_paths
 
 ENV_PREFIX: Final = "CIO_"
 
@@ -38,21 +37,7 @@ class ConfigError(Exception):
     """Settings can't be used; ``str()`` names each by its variable, and says what to do."""
 
 
-def _paths(value: Any) -> Any:
-    """Take paths that are separated by commas apart, and check each. Raises ValueError."""
-    paths = value.split(",") if isinstance(value, str) else value
-    if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
-        raise ValueError("expected names, separated by commas")
-    named = tuple(path.strip() for path in paths if path.strip())
-    if paths and paths != [""] and not named:
-        raise ValueError("expected names, separated by commas")
-    for path in named:
-        if split_path(path)[0] in ("traits", "properties", "context") and len(split_path(path)) > 1:
-            raise ValueError(f"name keys alone, without what holds them: {path.partition('.')[2]}")
-    return named
-
-
-_Paths = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_paths)]
+_Paths = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_paths)]
 
 
 class Settings(BaseSettings):
