@@ -1,25 +1,26 @@
 """Golden cases: reading them from YAML."""
 
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
-from cio_sidecar.mapping.yaml_lines import Document, Location, YamlError, load
+from cio_sidecar.mapping.yaml_lines import Document, YamlError, load
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     ValidationError,
     model_validator,
 )
 
-from cio_conformance.mistakes import described, place, shown
+from cio_conformance.mistakes import Mistake, checked, described, found, shown, twins
 from cio_conformance.settings import Settings
+from cio_conformance.short_forms import expand
 
 Api = Literal["v1", "v2"]
 
@@ -37,11 +38,6 @@ FIXTURES: Final = next(
 """The suite's own fixtures."""
 
 _Named = TypeVar("_Named", bound="HasName")
-_SHORT_FORMS: Final = frozenset({"$repeat", "$numbered", "$merge"})
-_FREE: Final = frozenset({"event", "body"})
-"""What holds any JSON, and short forms."""
-_MOST: Final = {"times": 1_000_000, "count": 100_000}
-"""How far a short form may go: beyond every limit, and within a machine's memory."""
 
 
 class HasName(Protocol):
@@ -103,15 +99,12 @@ class Expected(_Model):
     v1: list[ExpectedRequest]
     v2: list[ExpectedRequest]
 
-    @model_validator(mode="after")
-    def _both_or_neither(self) -> "Expected":
-        if bool(self.v1) != bool(self.v2):
-            bare, other = ("v1", "v2") if self.v2 else ("v2", "v1")
-            raise ValueError(
-                f"{bare} has no request, but {other} has: what the one API carries reaches "
-                "Customer.io by the other too"
-            )
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _both_or_neither(
+        cls, value: Any, handler: ModelWrapValidatorHandler["Expected"]
+    ) -> "Expected":
+        return checked(value, handler, _bare(value))
 
     def by(self, api: Api) -> list[ExpectedRequest]:
         """The requests of one API."""
@@ -140,15 +133,39 @@ class Case(_Model):
     """The fields, as the caller wrote them, that the caller must be warned of."""
     refuse: Annotated[list[Refusal], Field(min_length=1)] = []
 
-    @model_validator(mode="after")
-    def _one_end(self) -> "Case":
-        if self.expect is None and not self.refuse:
-            raise ValueError("has neither expect nor refuse; a case has exactly one of them")
-        if self.expect is not None and self.refuse:
-            raise ValueError("has both expect and refuse; a case has exactly one of them")
-        if self.refuse and self.warnings:
-            raise ValueError("has warnings, but an event that is refused gets none")
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_end(cls, value: Any, handler: ModelWrapValidatorHandler["Case"]) -> "Case":
+        return checked(value, handler, _ends(value))
+
+
+def _bare(value: Any) -> Iterator[Mistake]:
+    match value:
+        case {"v1": [], "v2": [_, *_]}:
+            bare, other = "v1", "v2"
+        case {"v1": [_, *_], "v2": []}:
+            bare, other = "v2", "v1"
+        case _:
+            return
+    words = (
+        f"{bare} has no request, but {other} has: what the one API carries reaches Customer.io by "
+        "the other too"
+    )
+    yield (), words
+
+
+def _ends(value: Any) -> Iterator[Mistake]:
+    match value:
+        case {"expect": _, "refuse": _}:
+            yield (), "has both expect and refuse; a case has exactly one of them"
+        case {"expect": _}:
+            pass
+        case {"refuse": _, "warnings": [_, *_]}:
+            yield (), "has warnings, but an event that is refused gets none"
+        case {"refuse": _}:
+            pass
+        case {}:
+            yield (), "has neither expect nor refuse; a case has exactly one of them"
 
 
 class Family(_Model):
@@ -192,48 +209,48 @@ def load_fixtures(folder: Path = FIXTURES) -> list[Golden]:
     held_by: dict[str, str] = {}
     for file in files:
         try:
-            found = parse_fixtures(file.read_text("utf-8"), file.name)
+            document = _read(file.read_text("utf-8"), file.name)
+            name = document.value.get("family") if isinstance(document.value, dict) else None
+            if isinstance(name, str) and held_by.setdefault(name, file.name) != file.name:
+                words = f"{held_by[name]} has the family {name} already; rename one"
+                mistakes.append(f"{file.name}: {words}")
+            goldens += _goldens(document, file.name)
         except FixtureError as error:
             mistakes.append(str(error))
-            continue
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             mistakes.append(f"{file.name}: can't be read: {why}")
-            continue
-        family = found[0].family.family
-        if (other := held_by.setdefault(family, file.name)) != file.name:
-            mistakes.append(f"{file.name}: {other} has the family {family} already; rename one")
-        goldens += found
     if mistakes:
         raise FixtureError("\n".join(mistakes))
     return goldens
 
 
 def parse_fixtures(text: str, file: str) -> list[Golden]:
-    """Read one fixture file. Raises FixtureError."""
+    """Read one fixture file. Raises FixtureError with every mistake."""
+    return _goldens(_read(text, file), file)
+
+
+def _read(text: str, file: str) -> Document:
     try:
-        document = load(text)
+        return load(text)
     except YamlError as error:
         raise FixtureError(f"{file}:{error.line}: {error.problem}") from None
+
+
+def _goldens(document: Document, file: str) -> list[Golden]:
+    mistakes = twins(document)
+    badly_written: list[Mistake] = []
+    value = expand(document.value, (), badly_written)
     try:
-        family = Family.model_validate(expand(document.value, (), document, file))
+        family = Family.model_validate(value)
     except ValidationError as error:
-        raise FixtureError(described(error, Family, document, file)) from None
-    refuse_twins(family.cases, document, file)
+        # What is badly written is of the wrong type as well.
+        told = {at for at, _ in badly_written}
+        mistakes += [each for each in found(error, Family, document) if each[0] not in told]
+    mistakes += badly_written
+    if mistakes:
+        raise FixtureError(described(mistakes, document, file))
     return [Golden(family, case) for case in family.cases]
-
-
-def refuse_twins(cases: Sequence[HasName], document: Document, file: str) -> None:
-    """Raise FixtureError where two cases of a file have one name."""
-    lines: dict[str, int] = {}
-    for index, case in enumerate(cases):
-        line = document.line(("cases", index))
-        if case.name in lines:
-            raise FixtureError(
-                f"{file}:{line}: the case of line {lines[case.name]} has the name {case.name!r} "
-                "already; rename one"
-            )
-        lines[case.name] = line
 
 
 def select(goldens: Iterable[_Named], pattern: str | None) -> list[_Named]:
@@ -242,49 +259,3 @@ def select(goldens: Iterable[_Named], pattern: str | None) -> list[_Named]:
         return list(goldens)
     wanted = re.compile(pattern, re.IGNORECASE)
     return [golden for golden in goldens if wanted.search(golden.name)]
-
-
-def expand(value: Any, at: Location, document: Document, file: str) -> Any:
-    """Write out the short forms ``$repeat``, ``$numbered`` and ``$merge``, which what stands in an
-    event or a body may have. Raises FixtureError.
-    """
-    match value:
-        case dict() if _SHORT_FORMS.isdisjoint(value):
-            return {key: expand(item, (*at, key), document, file) for key, item in value.items()}
-        case list():
-            return [expand(item, (*at, index), document, file) for index, item in enumerate(value)]
-        case float() if "body" in at and not math.isfinite(value):
-            problem = "expected what JSON can hold: no request holds NaN or infinity"
-        case dict() if _FREE.isdisjoint(at):
-            problem = f"{', '.join(_SHORT_FORMS & {*value})} is for what stands in event or body"
-        case dict():
-            return _long_form(value, at, document, file)
-        case _:
-            return value
-    raise FixtureError(f"{place(document, at, file)}{problem}")
-
-
-def _long_form(value: dict[str, Any], at: Location, document: Document, file: str) -> Any:
-    match value:
-        case {"$repeat": str(text), "times": times, **rest} if not rest and _fits(times, "times"):
-            return text * times
-        case {"$numbered": str(prefix), "count": count, **rest} if not rest and _fits(
-            count, "count"
-        ):
-            return {f"{prefix}{number}": number for number in range(count)}
-        case {"$merge": list(parts), **rest} if not rest:
-            written = [
-                expand(part, (*at, "$merge", index), document, file)
-                for index, part in enumerate(parts)
-            ]
-            if all(isinstance(part, dict) for part in written):
-                return {key: item for part in written for key, item in part.items()}
-    most = " and ".join(f"{name} to {number:,}" for name, number in _MOST.items())
-    raise FixtureError(
-        f"{place(document, at, file)}expected {{$repeat: text, times: number}}, {{$numbered: "
-        f"prefix, count: number}} or {{$merge: [objects]}} ({most}), got {shown(value)}"
-    )
-
-
-def _fits(number: Any, name: str) -> bool:
-    return type(number) is int and 0 <= number <= _MOST[name]

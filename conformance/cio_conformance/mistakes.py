@@ -2,13 +2,14 @@
 
 import difflib
 import json
-from collections.abc import Iterator
-from typing import Any, Final, get_args
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeVar, get_args
 
 from cio_sidecar.mapping.yaml_lines import Document, Location
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails
 
+_Model = TypeVar("_Model", bound=BaseModel)
 _EXPECTED: Final = {
     "string_type": "text",
     "string_too_short": "text that is not empty",
@@ -23,21 +24,77 @@ _EXPECTED: Final = {
 """What pydantic's kinds of mistakes expected, in the words of JSON."""
 
 
-def described(error: ValidationError, model: type[BaseModel], document: Document, file: str) -> str:
-    """Each mistake on a line of its own.
+Mistake = tuple[Location, str]
+"""Where something stands in a document, and what is wrong with it."""
+
+
+def described(mistakes: Iterable[Mistake], document: Document, file: str) -> str:
+    """Each mistake on a line of its own, in the order of the document's lines."""
+    in_order = sorted(mistakes, key=lambda mistake: document.line(mistake[0]))
+    return "\n".join(f"{_place(document, at, file)}{words}" for at, words in in_order)
+
+
+def found(error: ValidationError, model: type[BaseModel], document: Document) -> list[Mistake]:
+    """The mistakes that a model found in a document.
 
     ``model`` is that of the whole document, or of each entry where the document is a list.
     """
     if document.value is None and all(not detail["loc"] for detail in error.errors()):
         keys = ", ".join(model.model_fields)
-        return f"{file}:1: expected an object with the keys {keys}, but the file is empty"
-    return "\n".join(
-        f"{place(document, detail['loc'], file)}{_problem(detail, model)}"
-        for detail in error.errors()
-    )
+        return [((), f"expected an object with the keys {keys}, but the file is empty")]
+    return [(detail["loc"], _problem(detail, model)) for detail in error.errors()]
 
 
-def place(document: Document, at: Location, file: str) -> str:
+def checked(value: Any, handler: Callable[[Any], _Model], mistakes: Iterable[Mistake]) -> _Model:
+    """What a validator makes of a value; in a validator that wraps it.
+
+    Raises ValidationError with what it finds and, beside that, the mistakes given: a validator that
+    comes after it would be heard only where it finds nothing.
+    """
+    details: list[InitErrorDetails] = []
+    try:
+        model = handler(value)
+    except ValidationError as error:
+        details += [
+            InitErrorDetails(
+                type=detail["type"],
+                loc=detail["loc"],
+                input=detail["input"],
+                ctx=detail.get("ctx", {}),
+            )
+            for detail in error.errors()
+        ]
+    details += [
+        InitErrorDetails(type="value_error", loc=at, input=value, ctx={"error": words})
+        for at, words in mistakes
+    ]
+    if details:
+        raise ValidationError.from_exception_data("", details)
+    return model
+
+
+def twins(document: Document) -> list[Mistake]:
+    """The cases of a document that have the name of one before."""
+    lines: dict[str, int] = {}
+    mistakes: list[Mistake] = []
+    for index, case in enumerate(entries(document.value, "cases")):
+        if not (name := _text_of(case, "name")):
+            continue
+        line = document.line(("cases", index))
+        if name in lines:
+            words = f"line {lines[name]} has a case of this name already; rename one"
+            mistakes.append((("cases", index), words))
+        lines.setdefault(name, line)
+    return mistakes
+
+
+def entries(value: Any, key: str) -> list[Any]:
+    """What stands in the list at an object's key; nothing where there is no such list."""
+    listed = value.get(key) if isinstance(value, dict) else None
+    return listed if isinstance(listed, list) else []
+
+
+def _place(document: Document, at: Location, file: str) -> str:
     """Where something stands, to be followed by what is wrong: ``f.yaml:3: case 'a': event: ``."""
     # pydantic marks an object's key as such.
     where = [str(part) for part in at if part != "[key]"]

@@ -51,7 +51,7 @@ def test_a_case_with_no_end_is_refused() -> None:
 
 def test_two_cases_of_one_name_are_refused() -> None:
     assert mistakes(CASES.replace("a visit", "a purchase")) == (
-        "toy.yaml:14: the case of line 3 has the name 'a purchase' already; rename one"
+        "toy.yaml:14: case 'a purchase': line 3 has a case of this name already; rename one"
     )
 
 
@@ -61,13 +61,48 @@ def test_a_value_of_the_wrong_type_is_shown() -> None:
     )
 
 
-def test_every_mistake_of_a_file_is_named() -> None:
-    text = CASES.replace("name: a visit", "name: 5").replace("v2:", "v3:", 1)
-    assert [line.split(": ")[0] for line in mistakes(text).splitlines()] == [
-        "toy.yaml:6",
-        "toy.yaml:10",
-        "toy.yaml:14",
-    ]
+WRONG_THROUGHOUT = """\
+famly: toy
+settings: {dates: unix}
+cases:
+  - name: a
+    event: {type: page, n: {$repeat: x}}
+  - name: 5
+    event: {type: page, n: {$numbered: x}}
+    refuse: []
+    expect: {v1: [], v2: [{method: GET, path: /a, body: {}}]}
+  - name: a
+    profile: documentd
+    event: {}
+    warnings: [x]
+    refuse: [{field: x, reason: ""}]
+"""
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "1: family: is missing",
+        "1: famly: there is no such key",
+        "2: settings.dates: expected as_is or",
+        "4: case 'a': has neither expect nor refuse",
+        "5: case 'a': event.n: expected {$repeat",
+        "6: cases.1.name: expected text",
+        "6: cases.1: has both expect and refuse",
+        "7: cases.1.event.n: expected {$repeat",
+        "8: cases.1.refuse: expected at least one entry",
+        "9: cases.1.expect.v2.0.method: expected POST",
+        "9: cases.1.expect: v1 has no request, but v2 has",
+        "10: case 'a': line 4 has a case of this name",
+        "10: case 'a': has warnings, but",
+        "11: case 'a': profile: expected documented",
+        "14: case 'a': refuse.0.reason: expected text that",
+    ],
+)
+def test_every_mistake_of_a_file_is_told_with_the_others(mistake: str) -> None:
+    told = mistakes(WRONG_THROUGHOUT).splitlines()
+    assert len(told) == 15
+    assert [line for line in told if line.startswith(f"toy.yaml:{mistake}")]
 
 
 def test_text_that_is_not_yaml_is_named_with_its_line() -> None:
@@ -188,12 +223,15 @@ def test_mistakes_of_all_files_and_a_family_held_twice_are_named(tmp_path: Path)
     (tmp_path / "b.yaml").write_text(CASES)
     (tmp_path / "c.yaml").write_text("family: c\n")
     (tmp_path / "d.yaml").write_bytes(b"\xff")
+    (tmp_path / "e.yaml").write_text("family: toy\n")
     with pytest.raises(FixtureError) as caught:
         load_fixtures(tmp_path)
     assert str(caught.value).splitlines() == [
         "b.yaml: a.yaml has the family toy already; rename one",
         "c.yaml:1: cases: is missing",
         "d.yaml: can't be read: it is not UTF-8",
+        "e.yaml: a.yaml has the family toy already; rename one",
+        "e.yaml:1: cases: is missing",
     ]
 
 
@@ -266,13 +304,16 @@ def case(text: str) -> str:
             "f.yaml:6: case 'c': profile: expected documented or standard, got \"documentd\"",
         ),
         (
-            case("event: {}\nexpect: {v1: [{method: GET, path: a, body: {}}], v2: []}"),
+            case(
+                "event: {}\nexpect: {v1: [{method: GET, path: a, body: {}}],"
+                " v2: [{method: PUT, path: /a, body: {}}]}"
+            ),
             "f.yaml:5: case 'c': expect.v1.0.method: expected POST, PUT or DELETE, got \"GET\"\n"
             "f.yaml:5: case 'c': expect.v1.0.path: expected a path that begins with /, got \"a\"",
         ),
         (
             case(
-                "event: {}\nexpect:\n  v1: []\n  v2:\n"
+                "event: {}\nexpect:\n  v1: [{method: PUT, path: /a, body: {}}]\n  v2:\n"
                 "    - {method: PUT, path: /a, body: {ratio: .nan}}"
             ),
             "f.yaml:8: case 'c': expect.v2.0.body.ratio: expected what JSON can hold: no request "

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cio_conformance.fake.scenario import Step
 from cio_conformance.fake.scenario_form import read_scenario
-from cio_conformance.fixtures import FixtureError, Name, refuse_twins
-from cio_conformance.mistakes import described
+from cio_conformance.fixtures import FixtureError, Name
+from cio_conformance.mistakes import described, found, twins
 
 CASES: Final = next(
     (
@@ -177,9 +177,11 @@ def parse_cases(text: str, file: str) -> list[DeliveryGolden]:
         document = load(text)
     except YamlError as error:
         raise FixtureError(f"{file}:{error.line}: {error.problem}") from None
+    mistakes = twins(document)
     try:
         family = DeliveryFamily.model_validate(document.value)
     except ValidationError as error:
-        raise FixtureError(described(error, DeliveryFamily, document, file)) from None
-    refuse_twins(family.cases, document, file)
+        mistakes += found(error, DeliveryFamily, document)
+    if mistakes:
+        raise FixtureError(described(mistakes, document, file))
     return [DeliveryGolden(family, case) for case in family.cases]

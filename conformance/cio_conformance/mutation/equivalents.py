@@ -8,7 +8,7 @@ from cio_sidecar.mapping.yaml_lines import YamlError, load
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cio_conformance.fixtures import FIXTURES
-from cio_conformance.mistakes import described
+from cio_conformance.mistakes import described, found
 
 EQUIVALENTS: Final = FIXTURES.parent / "equivalent_mutants.yaml"
 """The suite's own list."""
@@ -39,7 +39,8 @@ def load_equivalents(path: Path = EQUIVALENTS) -> dict[str, str]:
     except YamlError as error:
         raise EquivalentsError(f"{path}:{error.line}: {error.problem}") from None
     except ValidationError as error:
-        raise EquivalentsError(described(error, Equivalents, document, str(path))) from None
+        mistakes = found(error, Equivalents, document)
+        raise EquivalentsError(described(mistakes, document, str(path))) from None
     except OSError as error:
         raise EquivalentsError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -9,9 +9,10 @@ from cio_sidecar.mapping.yaml_lines import YamlError, load
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from cio_conformance.fake import FakeCustomerIO, Request
-from cio_conformance.fixtures import FIXTURES, FixtureError, expand
-from cio_conformance.mistakes import described
+from cio_conformance.fixtures import FIXTURES, FixtureError
+from cio_conformance.mistakes import Mistake, described, found
 from cio_conformance.mutation.fake import PREFIX, FakeMutant
+from cio_conformance.short_forms import expand
 
 FAKE_CASES: Final = FIXTURES.parent / "fake_cases.yaml"
 """The suite's own."""
@@ -62,12 +63,17 @@ def load_fake_cases(path: Path = FAKE_CASES) -> list[FakeCase]:
     """Read the cases. Raises FixtureError."""
     try:
         document = load(path.read_text("utf-8"))
-        raw = expand(document.value, (), document, path.name)
+        badly_written: list[Mistake] = []
+        raw = expand(document.value, (), badly_written)
+        if badly_written:
+            raise FixtureError(described(badly_written, document, path.name))
         return TypeAdapter(list[FakeCase]).validate_python(raw)
     except YamlError as error:
         raise FixtureError(f"{path}:{error.line}: {error.problem}") from None
     except ValidationError as error:
-        raise FixtureError(described(error, FakeCase, document, path.name)) from None
+        raise FixtureError(
+            described(found(error, FakeCase, document), document, path.name)
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise FixtureError(f"{path}: {error}") from None
 
