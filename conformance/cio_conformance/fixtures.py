@@ -180,6 +180,20 @@ class Family(_Model):
     """How the sidecar must be set up besides."""
     cases: list[Case] = Field(min_length=1)
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _startable(cls, value: Any, handler: ModelWrapValidatorHandler["Family"]) -> "Family":
+        return checked(value, handler, _not_documented(value))
+
+
+def _not_documented(value: Any) -> Iterator[Mistake]:
+    match value:
+        case {"settings": {"keep_device_events": True}, "cases": [*cases]}:
+            for index, case in enumerate(cases):
+                if isinstance(case, dict) and case.get("profile") == "documented":
+                    words = "with keep_device_events expected standard, which knows device events"
+                    yield ("cases", index, "profile"), words
+
 
 @dataclass(frozen=True, slots=True)
 class Golden:

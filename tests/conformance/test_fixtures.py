@@ -198,6 +198,15 @@ def test_a_setting_that_the_sidecar_would_not_take_is_refused(setting: str, expe
     )
 
 
+def test_device_events_are_kept_where_the_profile_knows_them_alone() -> None:
+    text = CASES.replace("  - name: a visit\n", "  - name: a visit\n    profile: documented\n")
+    parse_fixtures(f"{text}settings: {{keep_device_events: false}}\n", "toy.yaml")
+    assert mistakes(f"{text}settings: {{keep_device_events: true}}\n") == (
+        "toy.yaml:15: case 'a visit': profile: with keep_device_events expected standard, which "
+        "knows device events"
+    )
+
+
 def test_the_settings_of_a_fixture_are_those_of_the_mapping() -> None:
     hints = get_type_hints(Settings)
     assert {name: hints[name] for name in SETTINGS} == get_type_hints(Options)

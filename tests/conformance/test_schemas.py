@@ -252,6 +252,18 @@ def test_a_file_in_which_every_key_stands_is_taken_by_both() -> None:
 @example([(("settings",), "add", "allow_properties", '"context".a')])
 @example([(("settings",), "add", "allow_properties", "traits")])
 @example([(("settings",), "add", "keep_device_events", "true")])
+@example(
+    [
+        (("settings",), "add", "keep_device_events", True),
+        (("cases", 1), "add", "profile", "documented"),
+    ]
+)
+@example(
+    [
+        (("settings",), "add", "keep_device_events", False),
+        (("cases", 1), "add", "profile", "documented"),
+    ]
+)
 @example([(("family",), "replace", "", "x\n")])
 def test_reader_and_schema_agree_on_whatever_a_fixture_file_holds(changes: list[Any]) -> None:
     document: Any = GOOD
