@@ -11,9 +11,10 @@ from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.profiles import TableSet
 from cio_sidecar.mapping.table import Input
 
+from cio_conformance.claims import untrue_claims
 from cio_conformance.fixtures import Api, Golden
 from cio_conformance.matrix.columns import Column, State, columns, stand_in
-from cio_conformance.matrix.exercise import exercised, plans_of, proven_apis
+from cio_conformance.matrix.exercise import exercised, proven_apis
 from cio_conformance.settings import options_of
 
 _POSITIVE: Final = (State.PRESENT, State.OVERRIDDEN)
@@ -107,48 +108,28 @@ def measure(
         if key not in loaded:
             loaded[key] = load(*key)
     rows: dict[str, RowCoverage] = {}
-    others: set[str] = set()
     for tables in loaded.values():
-        _add_rows(tables, rows, others, files)
-    mistakes: list[str] = []
+        _add_rows(tables, rows, files)
+
+    def tables_of(golden: Golden) -> TableSet:
+        return loaded[golden.case.profile, options_of(golden.settings)]
+
     for golden in goldens:
-        tables = loaded[golden.case.profile, options_of(golden.settings)]
-        found = exercised(golden.case, tables)
-        for name, column in found:
+        for name, column in exercised(golden.case, tables_of(golden)):
             if name in rows:
                 for api in proven_apis(golden.case):
                     rows[name].cells[column][api].cases.append(golden.name)
-        applying = {row.name for plan in plans_of(tables, golden.case.event) for row in plan.rows}
-        mistakes += [
-            f"{golden.name}: covers {name}, but {why}"
-            for name in golden.case.covers
-            if name not in others and (why := _untrue(name, golden, rows, applying))
-        ]
+    mistakes = untrue_claims(goldens, tables_of, [*loaded.values()])
     return Coverage(list(rows.values()), mistakes)
 
 
-def _untrue(name: str, golden: Golden, rows: Collection[str], applying: Collection[str]) -> str:
-    """Why a claim is not true; empty if it is."""
-    if name not in rows:
-        return "there is no such row"
-    if name not in applying:
-        return (
-            f"no such row applies to a {golden.case.event.get('type')} event in the profile "
-            f"{golden.case.profile}"
-        )
-    return ""
-
-
-def _add_rows(
-    tables: TableSet, rows: dict[str, RowCoverage], others: set[str], files: Collection[str]
-) -> None:
+def _add_rows(tables: TableSet, rows: dict[str, RowCoverage], files: Collection[str]) -> None:
     for plan in tables.plans:
         before = [row for other in tables.plans if plan in other.also for row in other.rows]
         if plan.table.events or any(plan is other.otherwise for other in tables.plans):
             before = []
         for row in plan.rows:
             if files and row.origin not in files:
-                others.add(row.name)
                 continue
             entry = rows.setdefault(
                 row.name, RowCoverage(row.name, row.home, row.doc, constant=not row.inputs)

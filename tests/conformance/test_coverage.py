@@ -288,6 +288,19 @@ def test_of_ones_own_rows_a_positive_and_a_negative_case_are_enough(
     assert code == 0
 
 
+def test_a_claim_of_a_row_that_is_not_ones_own_must_be_true_too(
+    fixtures: Path, overlay: Path
+) -> None:
+    (fixtures / "f.yaml").write_text(
+        (fixtures / "f.yaml").read_text().replace("page.nme", "screen.name")
+    )
+    _, lines = run(fixtures, "--overlay", str(overlay))
+    assert (
+        "mistake: f: n: covers screen.name, but no such row applies to a page event in the "
+        "profile standard" in lines
+    )
+
+
 def test_strictly_ones_own_rows_need_a_case_for_every_state(fixtures: Path, overlay: Path) -> None:
     code, lines = run(fixtures, "--overlay", str(overlay), "--strict")
     assert code == 1
