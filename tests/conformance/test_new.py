@@ -74,9 +74,26 @@ def cases(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("kind", "got"), [("trak", '"trak"'), ("Track", '"Track"'), (None, "nothing")]
+)
+@pytest.mark.parametrize("into_a_folder", [True, False])
+def test_a_type_that_there_is_not_is_warned_of_with_those_there_are(
+    kind: str | None, got: str, into_a_folder: bool, tmp_path: Path
+) -> None:
+    where = ["--fixtures", str(tmp_path)] if into_a_folder else []
+    result = new({**ORDER, "type": kind}, *where)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == (
+        "cio-conformance: warning: the case says that its event is refused: type: expected one of "
+        f"identify, page, screen, track, group, alias, got {got}\n"
+    )
+
+
 def test_without_a_folder_a_whole_file_is_printed_which_passes(tmp_path: Path) -> None:
     result = new(ORDER, "--family", "shop")
     assert result.exit_code == 0, result.output
+    assert not result.stderr
     assert words(result.output) == words(f"family: shop\ncases:\n{WRITTEN}")
     assert MARK in result.output
     (tmp_path / "printed.yaml").write_text(result.output)

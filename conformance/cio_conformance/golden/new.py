@@ -4,11 +4,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, BinaryIO, Final, NoReturn, get_args
 
 import click
 import orjson
 from cio_sidecar.mapping.errors import TableError
+from cio_sidecar.mapping.table import EventType
 from cio_sidecar.rpc.event_message import NotSendable
 
 from cio_conformance.caller import message_of
@@ -20,6 +21,7 @@ from cio_conformance.golden.present import NoGoldenError, Present, present
 from cio_conformance.golden.splice import SpliceError, Splicer, child, compose
 from cio_conformance.matrix.columns import State
 from cio_conformance.matrix.exercise import exercised
+from cio_conformance.mistakes import shown
 from cio_conformance.options import overlay_option
 from cio_conformance.result import PROFILES, Profile
 
@@ -86,11 +88,24 @@ def new(
         mappers = Mappers(overlay)
         if fixtures is None:
             click.echo(_new_file(wanted, mappers), nl=False)
+            _doubt(given)
             return
         path = _add(fixtures, wanted, mappers)
     except (FixtureError, TableError, NoGoldenError, SpliceError) as error:
         _fail(str(error))
+    _doubt(given)
     click.echo(f"{path}: added {wanted.full_name}; review it, and take its comment out")
+
+
+def _doubt(event: dict[str, Any]) -> None:
+    """Warn of a type that there is not: a case of it says that it is refused."""
+    if event.get("type") not in get_args(EventType):
+        known = ", ".join(get_args(EventType))
+        click.echo(
+            f"cio-conformance: warning: the case says that its event is refused: type: expected "
+            f"one of {known}, got {shown(event.get('type'))}",
+            err=True,
+        )
 
 
 def _line(value: Any) -> str:
