@@ -299,14 +299,15 @@ def coverage(
             lambda profile, options: load_profile(profile, files, options),
             [profile for profile in PROFILES if profile in used],
             {name for name, _ in files},
+            strict=strict or not overlay,
         )
     except TableError as error:
         _fail(error)
-    enough = show(measured, _console(), strict=strict or not overlay)
+    show(measured, _console())
     if origins := origins_told(goldens):
         click.echo(origins)
     _write(reports, lambda kind, path: MATRIX_WRITERS[kind](measured, path))
-    if not enough:
+    if not measured.is_enough:
         sys.exit(EXIT_FAILED)
 
 

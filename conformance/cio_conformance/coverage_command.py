@@ -9,7 +9,7 @@ from rich.console import Console
 
 from cio_conformance.coverage import Coverage
 from cio_conformance.matrix.page import write_html
-from cio_conformance.matrix.text import print_matrix, write_markdown
+from cio_conformance.matrix.text import counts, print_matrix, write_markdown
 
 MATRIX_WRITERS: Final[dict[str, Callable[[Coverage, Path], None]]] = {
     "html": write_html,
@@ -18,23 +18,18 @@ MATRIX_WRITERS: Final[dict[str, Callable[[Coverage, Path], None]]] = {
 """How to write each kind of report of the matrix."""
 
 
-def show(coverage: Coverage, console: Console, *, strict: bool) -> bool:
-    """Print the matrix, every mistake and every gap; whether there is neither.
-
-    ``strict``: every applicable state needs a case; else a positive and a negative do.
-    """
+def show(coverage: Coverage, console: Console) -> None:
+    """Print the matrix, every mistake and every gap."""
     print_matrix(coverage, console)
     for mistake in coverage.mistakes:
         click.echo(f"mistake: {mistake}")
-    gaps = {row.name: gaps for row in coverage.rows if (gaps := row.gaps(strict=strict))}
-    for name, found in gaps.items():
-        if strict:
-            click.echo(f"not covered: {name}: {', '.join(found)}")
+    for name, gaps in coverage.gaps.items():
+        if coverage.strict:
+            click.echo(f"not covered: {name}: {', '.join(gaps)}")
         else:
-            click.echo(f"not covered: {name} lacks a {' and a '.join(found)} case")
-    covered, uncovered, idle = coverage.totals()
-    click.echo(f"{covered} states covered, {uncovered} not covered, {idle} not applicable")
+            click.echo(f"not covered: {name} lacks a {' and a '.join(gaps)} case")
+    click.echo(counts(coverage))
     click.echo(
-        f"{len(coverage.rows)} rows, {len(gaps)} not covered, {len(coverage.mistakes)} mistakes"
+        f"{len(coverage.rows)} rows, {len(coverage.gaps)} not covered, "
+        f"{len(coverage.mistakes)} mistakes"
     )
-    return not gaps and not coverage.mistakes

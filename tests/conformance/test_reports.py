@@ -13,7 +13,7 @@ from typing import Any
 import cio_conformance
 import pytest
 from cio_conformance.cli import main
-from cio_conformance.coverage import Coverage, measure
+from cio_conformance.coverage import Coverage, Standing, measure
 from cio_conformance.fixtures import load_fixtures, parse_fixtures
 from cio_conformance.matrix.page import write_html as write_matrix_html
 from cio_conformance.matrix.text import write_markdown as write_matrix_markdown
@@ -229,28 +229,60 @@ def test_the_markdown_of_a_run_fits_into_a_comment(tmp_path: Path) -> None:
 
 
 @cache
-def covered(name: str = "n") -> Coverage:
-    case = {"name": name, "event": {"type": "page", "name": "Home", "userId": "u"},
+def covered(name: str = "n", *, strict: bool = True) -> Coverage:
+    case = {"name": name, "covers": ["page.nme"],
+            "event": {"type": "page", "name": "Home", "userId": "u"},
             "expect": {"v1": [], "v2": []}}  # fmt: skip
     goldens = parse_fixtures(json.dumps({"family": "f", "cases": [case]}), "f.yaml")
-    return measure(goldens, lambda name, options: load_profile(name, (), options), ["documented"])
+    return measure(
+        goldens,
+        lambda name, options: load_profile(name, (), options),
+        ["documented"],
+        strict=strict,
+    )
 
 
 def test_the_page_of_the_matrix_has_a_cell_for_every_state_with_its_cases(tmp_path: Path) -> None:
     path = tmp_path / "matrix.html"
     write_matrix_html(covered(), path)
     page = opened(path, "matrix.js")
-    done, lacking, idle = covered().totals()
+    totals = covered().totals()
     cells = [found for tag, found in page.tags if tag == "button"]
-    assert len(cells) == done + lacking + idle
+    assert len(cells) == totals.total()
     kinds = Counter((found["class"] or "").removeprefix("cell ") for found in cells)
-    assert kinds == {"full": done, "gap": lacking, "idle": idle}
+    assert kinds == {
+        "full": totals[Standing.COVERED],
+        "gap": totals[Standing.GAP],
+        "idle": totals[Standing.IDLE],
+    }
     # The legend has one of each.
-    assert len(page.those("cell")) == len(cells) + 4
+    assert len(page.those("cell")) == len(cells) + 5
     (cell,) = page.those("cell", title="page.name: present from name, v2")
     assert json.loads(cell["data-cases"] or "") == ["f: n"]
     (never,) = page.those("cell", title="page.type: missing, v1")
     assert never["data-note"] == "not applicable: a constant is always there"
+
+
+def test_the_reports_of_the_matrix_say_what_the_command_says(tmp_path: Path) -> None:
+    path = tmp_path / "matrix"
+    for strict in True, False:
+        coverage = covered(strict=strict)
+        (mistake,) = coverage.mistakes
+        assert coverage.gaps
+        write_matrix_html(coverage, path)
+        page = opened(path, "matrix.js")
+        cells = [tag for name, tag in page.tags if name == "button"]
+        kinds = Counter(found["class"] or "" for found in cells)
+        assert kinds["cell gap"] == coverage.totals()[Standing.GAP]
+        assert (kinds["cell open"] == 0) is strict
+        html = path.read_text()
+        for words in (f"<li>{mistake}</li>", f"{len(coverage.gaps)} not covered, 1 mistakes"):
+            assert words in html
+        write_matrix_markdown(coverage, path)
+        text = path.read_text()
+        listed = text.partition("## Not covered\n")[2].partition("## Mistakes\n")[0]
+        assert listed.count("\n- ") == sum(map(len, coverage.gaps.values()))
+        assert "covers page.nme, but there is no such row" in text
 
 
 def test_nothing_that_a_case_holds_runs_in_the_page_of_the_matrix(tmp_path: Path) -> None:

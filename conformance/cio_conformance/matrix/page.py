@@ -1,14 +1,15 @@
 """The matrix as an HTML page: table by table, each cell coloured, its cases a click away."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import orjson
 
-from cio_conformance.coverage import Cell, Coverage, RowCoverage
+from cio_conformance.coverage import Coverage, RowCoverage, Standing
+from cio_conformance.fixtures import Api
 from cio_conformance.matrix.columns import Column, State
-from cio_conformance.matrix.text import STATES, columns_of, tables
+from cio_conformance.matrix.text import ENOUGH, STATES, columns_of, counts, tables
 from cio_conformance.page import text, write_page
 
 _MANY: Final = 3
@@ -22,7 +23,8 @@ _LEGEND: Final = "".join(
             for kind, shown, meaning in (
                 ("cell full", "1", "one or two cases"),
                 ("cell many", str(_MANY), "three cases or more"),
-                ("cell gap", "✗", "no case"),
+                ("cell gap", "✗", "no case, and one is needed"),
+                ("cell open", "-", "no case, and none is needed"),
                 ("cell idle", "·", "not applicable"),
             )
         ),
@@ -33,13 +35,16 @@ _LEGEND: Final = "".join(
 
 def write_html(coverage: Coverage, path: Path) -> None:
     """Write the matrix as one HTML file that needs no other. Raises OSError."""
-    covered, uncovered, idle = coverage.totals()
     parts = [
         "<h1>Coverage of the mapping tables</h1>",
-        f'<p><b class="good">{covered}</b> states covered, '
-        f'<b class="{"bad" if uncovered else "good"}">{uncovered}</b> not covered, '
-        f'<span class="soft">{idle} not applicable</span>; {len(coverage.rows)} rows. '
-        "The left half of a cell is v1, the right half v2.</p>",
+        f'<p><b class="{"good" if coverage.is_enough else "bad"}">{text(counts(coverage))}</b>; '
+        f"{len(coverage.rows)} rows, {len(coverage.gaps)} not covered, "
+        f"{len(coverage.mistakes)} mistakes. The left half of a cell is v1, the right half v2."
+        f"{'' if coverage.strict else ' ' + ENOUGH}</p>",
+        *_list("Mistakes", coverage.mistakes),
+        *_list(
+            "Not covered", [f"{name}: {', '.join(gaps)}" for name, gaps in coverage.gaps.items()]
+        ),
         _LEGEND,
     ]
     for name, rows in tables(coverage):
@@ -57,6 +62,14 @@ def write_html(coverage: Coverage, path: Path) -> None:
         "</div>"
     )
     write_page(path, "Coverage of the mapping tables", "\n".join(parts), "matrix")
+
+
+def _list(title: str, items: Sequence[str]) -> list[str]:
+    """A list that can be unfolded; nothing where it is empty."""
+    if not items:
+        return []
+    entries = "".join(f"<li>{text(item)}</li>" for item in items)
+    return [f"<details><summary>{title}: {len(items)}</summary><ul>{entries}</ul></details>"]
 
 
 def _lines(row: RowCoverage) -> Iterator[str]:
@@ -82,23 +95,26 @@ def _lines(row: RowCoverage) -> Iterator[str]:
 
 
 def _pair(row: RowCoverage, column: Column) -> str:
-    halves = (
-        _cell(f"{row.name}: {column}, {api}", cell) for api, cell in row.cells[column].items()
-    )
+    halves = (_cell(row, column, api) for api in row.cells[column])
     return f"<td><div>{''.join(halves)}</div></td>"
 
 
-def _cell(title: str, cell: Cell) -> str:
+def _cell(row: RowCoverage, column: Column, api: Api) -> str:
+    cell = row.cells[column][api]
     count = len(cell.cases)
-    standing, shown, note = "full", str(count), f"{count} case{'' if count == 1 else 's'}"
-    if cell.why_not:
-        standing, shown, note = "idle", "·", f"not applicable: {cell.why_not}"
-    elif not count:
-        standing, shown, note = "gap", "✗", "no case exercises it"
-    elif count >= _MANY:
-        standing = "many"
+    match row.standing(column, api):
+        case Standing.COVERED:
+            kind = "many" if count >= _MANY else "full"
+            shown, note = str(count), f"{count} case{'' if count == 1 else 's'}"
+        case Standing.GAP:
+            kind, shown, note = "gap", "✗", "no case exercises it"
+        case Standing.OPEN:
+            kind, shown, note = "open", "-", "no case exercises it, and none is needed"
+        case Standing.IDLE:
+            kind, shown, note = "idle", "·", f"not applicable: {cell.why_not}"
     cases = orjson.dumps([] if cell.why_not else cell.cases).decode()
+    title = f"{row.name}: {column}, {api}"
     return (
-        f'<button class="cell {standing}" data-title="{text(title)}" data-note="{text(note)}" '
+        f'<button class="cell {kind}" data-title="{text(title)}" data-note="{text(note)}" '
         f'data-cases="{text(cases)}">{shown}</button>'
     )

@@ -10,13 +10,21 @@ from rich.table import Column as Heading
 from rich.table import Table
 from rich.text import Text
 
-from cio_conformance.coverage import Coverage, RowCoverage
+from cio_conformance.coverage import Coverage, RowCoverage, Standing
 from cio_conformance.markdown import cell as markdown_cell
 from cio_conformance.matrix.columns import APIS, Column, State
 
 STATES: Final = tuple(State)
 NOT_APPLICABLE: Final = "·"
-_STYLES: Final = {"full": "green", "gap": "bold red", "idle": "dim"}
+_STYLES: Final = {
+    Standing.COVERED: "green",
+    Standing.GAP: "bold red",
+    Standing.OPEN: "yellow",
+    Standing.IDLE: "dim",
+}
+
+ENOUGH: Final = "Each row needs a case with its value and one without, where there can be one."
+"""What is asked for of a user's own tables."""
 
 _BROKEN: Final = {State.UNUSABLE: "unus-\nable", State.OVERRIDDEN: "over-\nridden"}
 """Heads that 80 columns have no room for in one line."""
@@ -34,22 +42,29 @@ def columns_of(row: RowCoverage, state: State) -> list[Column]:
     return [column for column in row.cells if column.state is state]
 
 
-def mark(row: RowCoverage, columns: Sequence[Column]) -> tuple[str, str]:
-    """What a row shows under a state, and how it stands: ``full``, ``gap`` or ``idle``.
+def mark(row: RowCoverage, columns: Sequence[Column]) -> tuple[str, Standing]:
+    """What a row shows under a state, and how it stands.
 
     It shows how many cases there are by v1 and by v2, ``-`` where none is and one could be, and
     ``·`` where the state is not applicable; of several inputs the one with the fewest.
     """
     shown: list[str] = []
-    missing = False
     for api in APIS:
         cells = [row.cells[column][api] for column in columns]
-        counts = [len(cell.cases) for cell in cells if not cell.why_not]
-        missing = missing or 0 in counts
-        shown.append(str(min(counts) or "-") if counts else NOT_APPLICABLE)
+        found = [len(cell.cases) for cell in cells if not cell.why_not]
+        shown.append(str(min(found) or "-") if found else NOT_APPLICABLE)
     text = shown[0] if len(set(shown)) == 1 else "/".join(shown)
-    standing = "gap" if missing else "idle" if text == NOT_APPLICABLE else "full"
-    return text, standing
+    standings = {row.standing(column, api) for column in columns for api in APIS}
+    worst = (Standing.GAP, Standing.OPEN, Standing.COVERED, Standing.IDLE)
+    return text, next((each for each in worst if each in standings), Standing.IDLE)
+
+
+def counts(coverage: Coverage) -> str:
+    """How many states stand how: ``26 states covered, 0 not covered, …``."""
+    totals = coverage.totals()
+    shown = [each for each in Standing if not (each is Standing.OPEN and coverage.strict)]
+    first, *rest = [f"{totals[each]} {each}" for each in shown]
+    return ", ".join([first.replace(" ", " states ", 1), *rest])
 
 
 def print_matrix(coverage: Coverage, console: Console) -> None:
@@ -68,13 +83,14 @@ def print_matrix(coverage: Coverage, console: Console) -> None:
 
 def write_markdown(coverage: Coverage, path: Path) -> None:
     """Write the matrix as Markdown: a table for each mapping table. Raises OSError."""
-    covered, uncovered, idle = coverage.totals()
     lines = [
         "# Coverage of the mapping tables",
         "",
-        f"{covered} states covered, {uncovered} not covered, {idle} not applicable. "
-        "A cell has the number of cases by v1/v2: `-` none, `·` not applicable.",
+        f"{counts(coverage)}. A cell has the number of cases by v1/v2: `-` none, `·` not "
+        "applicable.",
     ]
+    if not coverage.strict:
+        lines += ["", f"{ENOUGH} What is not tried needs none."]
     for name, rows in tables(coverage):
         lines += ["", f"## {markdown_cell(name)}", "", f"| row | {' | '.join(STATES)} |"]
         lines.append("|---" * (len(STATES) + 1) + "|")
@@ -88,8 +104,11 @@ def write_markdown(coverage: Coverage, path: Path) -> None:
                 lead = markdown_cell(row.name) if number == 0 else ""
                 tail = rest if number == 0 else [""] * len(rest)
                 lines.append(f"| {lead} | {first} | {' | '.join(tail)} |")
-    gaps = [(row.name, gap) for row in coverage.rows for gap in row.gaps(strict=True)]
+    gaps = [(name, gap) for name, gaps in coverage.gaps.items() for gap in gaps]
     if gaps:
         lines += ["", "## Not covered", ""]
         lines += [f"- {markdown_cell(name)}: {markdown_cell(gap)}" for name, gap in gaps]
+    if coverage.mistakes:
+        lines += ["", "## Mistakes", ""]
+        lines += [f"- {markdown_cell(mistake)}" for mistake in coverage.mistakes]
     path.write_text("\n".join(lines) + "\n", "utf-8")
