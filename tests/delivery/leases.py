@@ -5,7 +5,7 @@ from __future__ import annotations
 from cio_sidecar.customerio import track_v2
 from cio_sidecar.customerio.operation import JOINED, V1_ONLY, Operation
 from cio_sidecar.customerio.outcome import Outcome
-from cio_sidecar.delivery.lanes import Shipment
+from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.policy import Policy, Probe, Settlement
 from cio_sidecar.delivery.queue.entry import Leased
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 from cio_sidecar.delivery.dispatcher import WINDOW_EVENTS
-from cio_sidecar.delivery.lanes import Shipment
+from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.policy import Policy
 from cio_sidecar.delivery.queue.entry import Leased
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from cio_sidecar.customerio import track_v2
 from cio_sidecar.delivery import lanes as lanes_module
-from cio_sidecar.delivery.lanes import Lanes, Shipment
+from cio_sidecar.delivery.lane import Shipment
+from cio_sidecar.delivery.lanes import Lanes
 from cio_sidecar.delivery.queue.entry import Leased
 from hypothesis import given
 from hypothesis import strategies as st

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 from cio_sidecar.customerio.outcome import Outcome
-from cio_sidecar.delivery.lanes import Shipment
+from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.policy import (
     BACKOFF_BASE_SECONDS,
     BACKOFF_CAP_SECONDS,

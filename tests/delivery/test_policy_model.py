@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 from cio_sidecar.customerio.outcome import Outcome
-from cio_sidecar.delivery.lanes import Lane, Lanes, Shipment
+from cio_sidecar.delivery.lane import Lane, Shipment
+from cio_sidecar.delivery.lanes import Lanes
 from cio_sidecar.delivery.policy import RETRY_AFTER_CAP_SECONDS, Policy, Probe, Settlement
 from cio_sidecar.delivery.queue.entry import Leased
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned

@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from cio_sidecar.customerio.limits import BATCH_BYTES
 from cio_sidecar.customerio.outcome import Outcome
-from cio_sidecar.delivery.lanes import LANE_EVENTS, Lane, Shipment
-from cio_sidecar.delivery.policy import Policy, Probe, Settlement
+from cio_sidecar.delivery.lane import Lane, Shipment
+from cio_sidecar.delivery.lanes import LANE_EVENTS
+from cio_sidecar.delivery.news import News
+from cio_sidecar.delivery.policy import Policy, Probe
 from cio_sidecar.delivery.queue.entry import Burial, Leased, QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned
@@ -26,9 +28,6 @@ _KEPT_BYTES: Final = 64 * 1024
 """How much of a request and of an answer a dead letter keeps."""
 _QUEUE_AGAIN_SECONDS: Final = 1.0
 _EXPIRE_EVERY_SECONDS: Final = 1.0
-_SAY_EVERY_SECONDS: Final = 60.0
-_REFUSED_EVERY_SECONDS: Final = 10.0
-_TROUBLE_EVERY_SECONDS: Final = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -94,12 +93,7 @@ class Dispatcher:
         self._clock = clock
         self._wall_clock = wall_clock
         self._more = True
-        self._said: str | None = None
-        self._said_at = float("-inf")
-        self._said_suspect_at = float("-inf")
-        self._said_refused_at = float("-inf")
-        self._unsaid_refused = 0
-        self._refused_status = 0
+        self._news = News(self.policy, clock)
         self._expired_at = float("-inf")
         self._stopping = False
         self._draining = False
@@ -157,7 +151,7 @@ class Dispatcher:
             if self._shipping:
                 await asyncio.wait(self._shipping)
         finally:
-            self._say_unsaid()
+            self._news.say_unsaid()
             for task in (*self._shipping, *filter(None, [self._filling])):
                 task.cancel()
 
@@ -190,7 +184,7 @@ class Dispatcher:
     def pause(self, why: str) -> None:
         """Hold everything back because the credentials were refused, as Policy.pause() does."""
         self.policy.pause(why, self._clock())
-        self._say()
+        self._news.say()
         self._wake.set()
 
     def _on_committed(self) -> None:
@@ -253,7 +247,7 @@ class Dispatcher:
                 log.error("the queue can't be read, tried again: %s", error)
             except Exception as error:
                 # A mistake of ours must not hold a person's events back until a restart.
-                self._say_unforeseen(error)
+                self._news.unforeseen(error)
             else:
                 return
             await asyncio.sleep(_QUEUE_AGAIN_SECONDS)
@@ -270,7 +264,7 @@ class Dispatcher:
         self._wake.set()
         if not task.cancelled() and (error := task.exception()):
             # Its events stay leased and on disk: the next start delivers them.
-            self._say_unforeseen(error)
+            self._news.unforeseen(error)
 
     def _start_shipments(self) -> None:
         while (item := self.policy.next(self._clock())) is not None:
@@ -294,12 +288,12 @@ class Dispatcher:
             returned = await self._shipper.ship(shipment)
         except Exception as error:
             # A mistake of ours must not hold a person's events back until a restart.
-            self._say_unforeseen(error)
+            self._news.unforeseen(error)
             failed = Result(Outcome.RETRY, "a mistake within the sidecar")
             returned = Returned([failed] * len(shipment.events), whole=True)
         settlement = self.policy.returned(shipment, returned, self._clock())
         self.counters.retried += len(settlement.again)
-        self._say(settlement)
+        self._news.say(settlement)
         if settlement.failed:
             self._tell(
                 (event, result)
@@ -314,7 +308,7 @@ class Dispatcher:
 
     async def _probe(self) -> None:
         self.policy.probed(await self._shipper.probe(), self._clock())
-        self._say()
+        self._news.say()
 
     def _expire(self) -> None:
         """Make dead letters of what is over the age limit, of what is held in memory."""
@@ -356,7 +350,7 @@ class Dispatcher:
         self.counters.delivered += len(delivered)
         self.counters.dead_letters += len(refused)
         if refused and (status := refused[0][1].status):
-            self._say_refused(len(refused), status)
+            self._news.refused(len(refused), status)
         gone = [event.seq for event in delivered]
         buried = [_burial(event, result) for event, result in refused]
         said = False
@@ -380,60 +374,6 @@ class Dispatcher:
         if self.on_outcome is not None:
             for event, result in ended:
                 self.on_outcome(event, result)
-
-    def _say(self, settlement: Settlement | None = None) -> None:
-        """Log what has changed."""
-        policy = self.policy
-        news = policy.paused_because or (policy.trouble.why if policy.trouble else None)
-        now = self._clock()
-        if news == self._said:
-            pass
-        elif policy.paused_because:
-            log.error("delivery is PAUSED, events are kept: %s", news)
-            self._said = news
-        elif not news:
-            log.info("delivery goes on: Customer.io takes events again")
-            self._said = news
-        elif now - self._said_at >= _TROUBLE_EVERY_SECONDS:
-            # Where requests fail now and then, it would come and go many times a second.
-            log.warning("delivery is held up, events are kept and tried again: %s", news)
-            self._said = news
-            self._said_at = now
-        if (
-            settlement
-            and settlement.again
-            and settlement.failed
-            and settlement.most == 1
-            and now - self._said_suspect_at >= _SAY_EVERY_SECONDS
-        ):
-            self._said_suspect_at = now
-            log.warning(
-                "an event fails again and again while others are delivered: it is tried on its "
-                "own, and holds back its person's events alone: %s",
-                settlement.why,
-            )
-
-    def _say_refused(self, count: int, status: int) -> None:
-        """Log refusals: at once, and then every ten seconds at the most."""
-        self._unsaid_refused += count
-        self._refused_status = status
-        if self._clock() - self._said_refused_at >= _REFUSED_EVERY_SECONDS:
-            self._say_unsaid()
-
-    def _say_unsaid(self) -> None:
-        if self._unsaid_refused:
-            log.warning(
-                "%d event(s) refused by Customer.io and kept as dead letters; the last by HTTP %d "
-                "(cio-sidecar dead-letters list)",
-                self._unsaid_refused,
-                self._refused_status,
-            )
-            self._unsaid_refused = 0
-            self._said_refused_at = self._clock()
-
-    def _say_unforeseen(self, error: BaseException) -> None:
-        # Its words may hold a person's data.
-        log.error("delivery failed in an unforeseen way: %s", type(error).__name__)
 
 
 def _burial(event: Leased, result: Result) -> Burial:

@@ -12,7 +12,8 @@ from typing import Final
 
 from cio_sidecar.customerio.outcome import Outcome
 from cio_sidecar.delivery.concurrency import Concurrency
-from cio_sidecar.delivery.lanes import Lanes, Shipment
+from cio_sidecar.delivery.lane import Shipment
+from cio_sidecar.delivery.lanes import Lanes
 from cio_sidecar.delivery.queue.entry import Leased
 from cio_sidecar.delivery.result import Result, Returned
 

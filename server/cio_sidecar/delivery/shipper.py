@@ -17,7 +17,7 @@ from cio_sidecar.customerio.outcome import (
 )
 from cio_sidecar.customerio.request import Request
 from cio_sidecar.delivery.concurrency import Pacer
-from cio_sidecar.delivery.lanes import Shipment
+from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.queue.entry import Leased
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned
 from cio_sidecar.delivery.sender import Unreachable

@@ -270,7 +270,11 @@ class Events:
         now = int(self._clock())
         for burial in buried:
             db.execute(_BURY, _burial_values(burial, now))
-        removed, size = _remove(db, [*delivered, *(burial.seq for burial in buried)])
+        gone = [*delivered, *(burial.seq for burial in buried)]
+        if max(gone, default=0) > self._cursor:
+            # What was not leased is not to be any more.
+            self._fresh.clear()
+        removed, size = _remove(db, gone)
         self.totals.waiting -= removed
         self.totals.waiting_bytes -= size
         if buried:

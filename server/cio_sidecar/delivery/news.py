@@ -1,0 +1,83 @@
+"""What the log says of delivery, and how often: what comes and goes is not said each time."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from cio_sidecar.delivery.policy import Policy, Settlement
+
+_SUSPECT_EVERY_SECONDS: Final = 60.0
+_REFUSED_EVERY_SECONDS: Final = 10.0
+_TROUBLE_EVERY_SECONDS: Final = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class News:
+    """Logs what has changed. No message holds a person's data."""
+
+    def __init__(self, policy: Policy, clock: Callable[[], float]) -> None:
+        """``clock`` is monotonic, in seconds."""
+        self._policy = policy
+        self._clock = clock
+        self._said: str | None = None
+        self._said_at = float("-inf")
+        self._said_suspect_at = float("-inf")
+        self._said_refused_at = float("-inf")
+        self._unsaid_refused = 0
+        self._refused_status = 0
+
+    def say(self, settlement: Settlement | None = None) -> None:
+        """Say whether delivery is paused, is held up, or goes on."""
+        policy = self._policy
+        news = policy.paused_because or (policy.trouble.why if policy.trouble else None)
+        now = self._clock()
+        if news == self._said:
+            pass
+        elif policy.paused_because:
+            log.error("delivery is PAUSED, events are kept: %s", news)
+            self._said = news
+        elif not news:
+            log.info("delivery goes on: Customer.io takes events again")
+            self._said = news
+        elif now - self._said_at >= _TROUBLE_EVERY_SECONDS:
+            # Where requests fail now and then, it would come and go many times a second.
+            log.warning("delivery is held up, events are kept and tried again: %s", news)
+            self._said = news
+            self._said_at = now
+        if (
+            settlement
+            and settlement.again
+            and settlement.failed
+            and settlement.most == 1
+            and now - self._said_suspect_at >= _SUSPECT_EVERY_SECONDS
+        ):
+            self._said_suspect_at = now
+            log.warning(
+                "an event fails again and again while others are delivered: it is tried on its "
+                "own, and holds back its person's events alone: %s",
+                settlement.why,
+            )
+
+    def refused(self, count: int, status: int) -> None:
+        """Say what was refused: at once, and then every ten seconds at the most."""
+        self._unsaid_refused += count
+        self._refused_status = status
+        if self._clock() - self._said_refused_at >= _REFUSED_EVERY_SECONDS:
+            self.say_unsaid()
+
+    def say_unsaid(self) -> None:
+        """Say at last what was refused and not said yet."""
+        if self._unsaid_refused:
+            log.warning(
+                "%d event(s) refused by Customer.io and kept as dead letters; the last by HTTP %d "
+                "(cio-sidecar dead-letters list)",
+                self._unsaid_refused,
+                self._refused_status,
+            )
+            self._unsaid_refused = 0
+            self._said_refused_at = self._clock()
+
+    def unforeseen(self, error: BaseException) -> None:
+        """Say that there is a mistake of ours. Its words may hold a person's data."""
+        log.error("delivery failed in an unforeseen way: %s", type(error).__name__)
