@@ -351,15 +351,6 @@ class TestParkedEvents:
         lanes.add([leased(9, "a")])
         assert seqs(lanes.take(0)) == [9]
 
-    def test_are_asked_for_again_when_the_queue_was_in_trouble(self) -> None:
-        lanes = lanes_of(leased(0, "a"), leased(1, "a"), lane_events=1)
-        lanes.returned(taken(lanes))
-        hungry = lanes.hungry()
-        assert hungry is not None
-        lanes.starve(hungry[0])
-        assert feed(lanes) == [1]
-        assert seqs(lanes.take(0)) == [1]
-
     def test_of_joined_lanes_are_in_one_order(self) -> None:
         events = [leased(n, "ab"[n % 2]) for n in range(10)]
         lanes = lanes_of(*events, leased(10, "a", "b"), lane_events=3)

@@ -337,14 +337,11 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.asked = lane, list(places)
 
     @precondition(lambda self: self.asked)
-    @rule(in_trouble=st.sampled_from([False, False, True]))
-    def the_queue_answers(self, in_trouble: bool) -> None:
+    @rule()
+    def the_queue_answers(self) -> None:
         assert self.asked is not None
         lane, places = self.asked
         self.asked = None
-        if in_trouble:
-            self.lanes.starve(lane)
-            return
         held = self.held()
         self.lanes.feed(lane, places, self.model.read(places))
         for seq in places:
@@ -442,7 +439,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             if self.asked is None:
                 self.a_lane_asks()
             if self.asked is not None:
-                self.the_queue_answers(in_trouble=False)
+                self.the_queue_answers()
             if self.out:
                 item = self.out[0]
                 self.end(item, self.judged(item, by_batch=True, poison=poison), settles=True)

@@ -228,10 +228,6 @@ class Lanes:
         if lane.state is State.FETCHING:
             self._land(lane, backs_off=False)
 
-    def starve(self, lane: Lane) -> None:
-        """Ask again for what could not be given: the queue was in trouble."""
-        self._hungry.append(lane)
-
     def _open(self, name: str) -> Lane:
         lane = self._lanes[name] = Lane(name)
         self._ready.append(lane)
