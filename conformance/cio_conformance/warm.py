@@ -9,7 +9,9 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import IO, Final
@@ -39,7 +41,7 @@ class WarmSidecar:
             target=_main, args=(list(arguments), dict(environment), folder, end), daemon=True
         )
         with _lock:
-            self._process.start()
+            _start(self._process)
         end.close()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -55,6 +57,20 @@ class WarmSidecar:
         if code is None:
             raise TimeoutExpired("cio-sidecar", timeout or 0.0)
         return code
+
+
+def _start(process: BaseProcess) -> None:
+    """Start a process, whom Ctrl-C does not reach: the suite ends what it started.
+
+    The process that is forked from would break off with a traceback while it reads the modules.
+    """
+    # It would let the signal through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _main(
