@@ -1,12 +1,13 @@
-"""Reads the values of the commands' options: callbacks, as click has them."""
+"""The options that several commands have, and how their values are read."""
 
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
+from cio_conformance.credentials import DEFAULT
 from cio_conformance.fixtures import FIXTURES
 
 
@@ -29,7 +30,7 @@ def regex(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
     return value
 
 
-def report_files(
+def _report_files(
     kinds: Collection[str],
 ) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], list[tuple[str, Path]]]:
     """Take each ``KIND=PATH`` apart, and check kind and folder before the run, not after it."""
@@ -71,3 +72,36 @@ overlay_option: Final = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of your own tables (*.yaml), which extend the profile's.",
 )
+
+patience_option: Final = click.option(
+    "--patience",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="How long a call, or a request's way to Customer.io, may take, in seconds.",
+)
+
+
+def report_option(kinds: Collection[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Where to write reports, and of which kinds, as ``reports``."""
+    *some, last = (f"{kind}=PATH" for kind in kinds)
+    return click.option(
+        "--report",
+        "reports",
+        multiple=True,
+        metavar="KIND=PATH",
+        callback=_report_files(kinds),
+        help=f"Also write {', '.join(some)} or {last}; may be given again.",
+    )
+
+
+def credentials_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What the fake takes as ``api_key`` and ``site_id``."""
+    for flag, default, what in (
+        ("--api-key", DEFAULT.api_key, "API key"),
+        ("--site-id", DEFAULT.site_id, "Site id"),
+    ):
+        command = click.option(
+            flag, default=default, show_default=True, help=f"{what} that the fake takes."
+        )(command)
+    return command

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 from cio_sidecar.mapping.errors import TableError
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cio_conformance.claims import untrue_claims
+from cio_conformance.command import EXIT_TROUBLE, console, fail
 from cio_conformance.direct import Mappers, run_direct
 from cio_conformance.fixtures import FixtureError, Golden, load_fixtures, parse_fixtures, select
 from cio_conformance.golden.file import check, read, rewritten, write
@@ -24,7 +25,6 @@ from cio_conformance.result import APIS
 from cio_conformance.run_options import known_option
 
 _EXIT_WOULD_CHANGE: Final = 1
-_EXIT_TROUBLE: Final = 2
 _COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -74,7 +74,6 @@ def bless(
         raise click.UsageError(
             "--overlay needs --fixtures: by your own tables only your own cases are blessed"
         )
-    console = Console(highlight=False, soft_wrap=True)
     try:
         everything = load_fixtures(fixtures)
         known = read_known(known_failing, everything) if known_failing else None
@@ -85,12 +84,12 @@ def bless(
         failing = _failing(goldens, mappers, known)
         blessings = [_blessed(path, failing, mappers) for path in sorted(fixtures.glob("*.yaml"))]
     except (FixtureError, TableError) as error:
-        _fail(str(error))
+        fail(error)
     troubles = 0
     changed: list[_Blessing] = []
     for blessing in blessings:
         if blessing.found:
-            _show(blessing, fixtures, console)
+            _show(blessing, fixtures, console())
             changed.append(blessing)
         for name, why in blessing.refused.items():
             click.echo(f"cio-conformance: {blessing.path}: {name}: {why}", err=True)
@@ -99,7 +98,7 @@ def bless(
         try:
             write(blessing.path, blessing.after, fixtures)
         except FixtureError as error:
-            _fail(str(error))
+            fail(error)
     stale = untrue_claims(
         goldens, lambda golden: mappers.of(golden.case.profile, golden.settings).tables
     )
@@ -110,7 +109,7 @@ def bless(
     files = f"{len(changed)} file{'' if len(changed) == 1 else 's'}"
     click.echo(f"{did} {cases} of {len(goldens)} cases, in {files}")
     if troubles:
-        sys.exit(_EXIT_TROUBLE)
+        sys.exit(EXIT_TROUBLE)
     if only_check and changed:
         sys.exit(_EXIT_WOULD_CHANGE)
 
@@ -169,24 +168,19 @@ def _rewrite(
     blessing.found |= names
 
 
-def _show(blessing: _Blessing, folder: Path, console: Console) -> None:
+def _show(blessing: _Blessing, folder: Path, screen: Console) -> None:
     shown = str(blessing.path.relative_to(folder))
     diff = difflib.unified_diff(
         blessing.before.splitlines(), blessing.after.splitlines(), shown, shown, lineterm="", n=2
     )
     for line in diff:
-        console.print(Text(line, style=_COLOURS.get(line[:1], "")))
+        screen.print(Text(line, style=_COLOURS.get(line[:1], "")))
     before = {golden.case.name: golden for golden in parse_fixtures(blessing.before, shown)}
     for name, now in blessing.found.items():
         golden = before[name]
         if now.refuse and golden.case.expect:
-            console.print(Text.assemble(("NOW REFUSED ", "bold red"), (golden.name, "bold")))
+            screen.print(Text.assemble(("NOW REFUSED ", "bold red"), (golden.name, "bold")))
             for words in now.told:
-                console.print(Text(f"    {words}", style="red"))
+                screen.print(Text(f"    {words}", style="red"))
         elif now.expect and golden.case.refuse:
-            console.print(Text.assemble(("now accepted ", "bold yellow"), (golden.name, "bold")))
-
-
-def _fail(words: str) -> NoReturn:
-    click.echo(f"cio-conformance: {words}", err=True)
-    sys.exit(_EXIT_TROUBLE)
+            screen.print(Text.assemble(("now accepted ", "bold yellow"), (golden.name, "bold")))

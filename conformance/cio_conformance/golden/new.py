@@ -1,10 +1,9 @@
 """``cio-conformance new``: a golden case of an event and of what it becomes at present."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn, get_args
+from typing import Any, BinaryIO, Final, get_args
 
 import click
 import orjson
@@ -13,6 +12,7 @@ from cio_sidecar.mapping.table import EventType
 from cio_sidecar.rpc.event_message import NotSendable
 
 from cio_conformance.caller import message_of
+from cio_conformance.command import fail
 from cio_conformance.direct import Mapper, Mappers
 from cio_conformance.fixtures import Case, FixtureError, Golden, load_fixtures, parse_fixtures
 from cio_conformance.golden.file import check, read, write, write_end
@@ -28,7 +28,6 @@ from cio_conformance.result import PROFILES, Profile
 MARK: Final = "# TO REVIEW: made of what the tables gave. Is this what Customer.io must receive?"
 """Stands above a new case until a person has looked at it."""
 
-_EXIT_TROUBLE: Final = 2
 _HELD: Final = (State.PRESENT, State.OVERRIDDEN)
 
 
@@ -92,7 +91,7 @@ def new(
             return
         path = _add(fixtures, wanted, mappers)
     except (FixtureError, TableError, NoGoldenError, SpliceError) as error:
-        _fail(str(error))
+        fail(error)
     _doubt(given)
     click.echo(f"{path}: added {wanted.full_name}; review it, and take its comment out")
 
@@ -233,8 +232,3 @@ def _not_sendable(event: dict[str, Any]) -> str:
 def _indented(lines: Sequence[str], column: int) -> str:
     """Lines of which the first stands at a column already."""
     return f"\n{' ' * column}".join(lines)
-
-
-def _fail(words: str) -> NoReturn:
-    click.echo(f"cio-conformance: {words}", err=True)
-    sys.exit(_EXIT_TROUBLE)

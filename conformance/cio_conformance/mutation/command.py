@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 from cio_sidecar.mapping.errors import TableError
 
+from cio_conformance.command import EXIT_TROUBLE, fail
 from cio_conformance.fixtures import FIXTURES, FixtureError, load_fixtures
 from cio_conformance.mutation.bench import Bench
 from cio_conformance.mutation.encoders import encoder_mutants
@@ -26,7 +27,6 @@ from cio_conformance.result import Profile
 from cio_conformance.tables import own_tables
 
 _EXIT_SURVIVED: Final = 1
-_EXIT_TROUBLE: Final = 2
 
 
 @click.command()
@@ -97,8 +97,7 @@ def mutate(
         path = equivalents or (None if overlay else EQUIVALENTS)
         listed = load_equivalents(path) if path else {}
     except (FixtureError, TableError, EquivalentsError) as error:
-        click.echo(f"cio-conformance: {error}", err=True)
-        sys.exit(_EXIT_TROUBLE)
+        fail(error)
     chosen = [each for each in mutants if re.search(pattern or "", each.name, re.IGNORECASE)]
     if not chosen:
         raise click.UsageError("no mutant matches --filter")
@@ -130,7 +129,7 @@ def _of_mapping(
     bench = Bench(goldens, files)
     if wrong := bench.wrong():
         _show("not as its golden says, without any change", wrong)
-        sys.exit(_EXIT_TROUBLE)
+        sys.exit(EXIT_TROUBLE)
     mutants: list[Any] = [*table_mutants(bench.tables(), {name for name, _ in files})]
     if not overlay and not profile:
         mutants += encoder_mutants()
@@ -146,7 +145,7 @@ def _of_fake() -> tuple[Sequence[Any], Killer]:
     wrong = [*bench.wrong(), *bench.unknown([mutant.name for mutant in mutants])]
     if wrong:
         _show("wrong without any change, or of no rule", wrong)
-        sys.exit(_EXIT_TROUBLE)
+        sys.exit(EXIT_TROUBLE)
     return mutants, bench.killer
 
 

@@ -6,7 +6,7 @@ import urllib.request
 from base64 import b64encode
 
 from cio_conformance.fake import Received, Request, Response
-from cio_conformance.fake_command import line
+from cio_conformance.fake_alone import line
 
 
 def test_the_command_prints_each_request_and_stops_at_sigterm() -> None:
