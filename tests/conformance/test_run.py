@@ -167,6 +167,7 @@ def test_reports_hold_every_result(cases: Path, tmp_path: Path) -> None:
         "profile": "standard",
         "api": "v1",
         "settings": {},
+        "via": None,
         "outcome": "passed",
         "message": "",
         "duration_seconds": 0,
