@@ -43,8 +43,8 @@ from cio_conformance.run_options import (
 @click.option(
     "--api",
     type=click.Choice(get_args(SidecarApi)),
-    help="The API whose goldens hold. With --target it is the target's (auto if not given); "
-    "else all.",
+    help="The API whose goldens hold: v1, or auto for batches of v2. With --target it is the "
+    "target's (auto if not given); else all.",
 )
 @credentials_options
 @filter_option
