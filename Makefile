@@ -7,7 +7,7 @@ GENERATED := $(wildcard server/generated/cio/sidecar/v1/*.py)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format protos release-protos conformance clients reference coverage mutate soak kills clean
+.PHONY: help run test lint format protos release-protos conformance clients reference coverage mutate soak kills bench clean
 REFERENCE := conformance/reference/node
 
 help: ## Show this list
@@ -47,6 +47,11 @@ soak: $(VENV)/ready ## Load a sidecar for MINUTES=1, with every fault, and judge
 kills: $(VENV)/ready ## Kill a sidecar under load ROUNDS=10 times, and judge
 	$(BIN)/python -m reliability.kills --rounds $(ROUNDS) $(SEEDED) $(ARGS)
 
+QUICK ?=
+ONLY ?=
+bench: $(VENV)/bench ## Measure, and write docs/performance.md (QUICK=1; ONLY=batch-json,unary writes nothing)
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
 UNBROKEN := cd protos && ../$(BIN)/buf breaking --exclude-imports --against released.txtpb
 lint: $(VENV)/ready ## Check format, style, types, imports and protos
 	$(BIN)/ruff format --check .
@@ -80,4 +85,8 @@ $(VENV)/ready: pyproject.toml constraints.txt $(GENERATED)
 	  { echo "cio-sidecar needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/bench: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@

@@ -1,0 +1,56 @@
+"""The machine: which cores the processes are pinned to, and what they use of it."""
+
+import os
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_CORES: Final = sorted(os.sched_getaffinity(0))
+
+SERVER_CORE: Final = _CORES[0]
+"""Where what is measured runs: a sidecar, a server that does nothing, another client."""
+LOAD_CORE: Final = _CORES[-1]
+"""Where everything else runs."""
+
+
+def on_core(core: int, *command: str) -> list[str]:
+    """A command that runs on one core alone."""
+    return ["taskset", "--cpu-list", str(core), *command]
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far, all its threads together."""
+    # The name in brackets may hold spaces.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def memory_bytes(pid: int) -> int:
+    """What a process holds in memory (RSS)."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (line,) = [line for line in status if line.startswith("VmRSS:")]
+    return int(line.split()[1]) * 1024
+
+
+@cache
+def describe(folder: Path) -> dict[str, str]:
+    """What a reader must know of the machine; ``folder`` is where queues are kept."""
+    models = {
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    }
+    return {
+        "processor": ", ".join(sorted(models)) or platform.machine(),
+        "cores": str(len(_CORES)),
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
+        "python": platform.python_version(),
+        "file system": _output("stat", "--file-system", "--format=%T", str(folder)),
+    }
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
