@@ -53,7 +53,8 @@ def main(
 
 def _measure(benchmark: Benchmark, bench: Bench, runs: int) -> Found:
     click.echo(f"\n{benchmark.name}: {benchmark.words}")
-    found = Found(benchmark.name, benchmark.figures)
+    found = Found(benchmark.name, benchmark.figures, benchmark.plot)
+    runs = min(runs, benchmark.most_runs)
     for _ in range(runs):
         found.runs.append(benchmark.once(bench))
         _progress(f"{len(found.runs)} of {runs}")

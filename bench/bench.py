@@ -1,6 +1,5 @@
 """What every benchmark is given: the load, the sink, and how long to measure."""
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,16 +21,13 @@ class Flow:
     in_flight: int = 64
     """Messages."""
     people: int = 10_000
-    padding_bytes: int = 0
-    """By how much each event is larger than an order."""
-    small: bool = False
-    """Whether it is a small event instead of an order."""
+    size_bytes: int = 0
+    """Of an event; 0: that of an order."""
 
     def file(self) -> Path:
         """The file of its events."""
-        name = f"{self.form}-{self.padding_bytes}{'-small' if self.small else ''}.events"
         return events.write(
-            WORK / name, self.form, padding_bytes=self.padding_bytes, small=self.small
+            WORK / f"{self.form}-{self.size_bytes}.events", self.form, self.size_bytes
         )
 
     def flags(self) -> list[str]:
@@ -113,8 +109,3 @@ class Bench:
     def shorter(self, share: float) -> "Bench":
         """For benchmarks of many parts."""
         return replace(self, seconds=self.seconds * share)
-
-
-def settle(seconds: float) -> None:
-    """Let the disk come to rest."""
-    time.sleep(seconds)

@@ -1,10 +1,10 @@
 """A benchmark: something that is measured anew in every run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.bench import Bench
-from bench.result import Figure
+from bench.result import Figure, Plot, Run
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,9 @@ class Benchmark:
 
     name: str
     words: str
-    once: Callable[[Bench], Mapping[str, float]]
-    """Measures once: a value for each figure, by its key."""
-    figures: Sequence[Figure]
+    once: Callable[[Bench], Run]
+    """Measures once."""
+    figures: Sequence[Figure] = ()
+    plot: Plot | None = None
+    most_runs: int = 100
+    """However many runs are asked for: of one that takes long."""

@@ -51,25 +51,29 @@ def order(number: int) -> dict[str, Any]:
     }
 
 
-def event(number: int, *, padding_bytes: int = 0, small: bool = False) -> dict[str, Any]:
-    """An event in its canonical form, with marks for its id and its person."""
-    properties = {"plan": "pro", "step": number % 10} if small else order(number)
-    if padding_bytes:
-        properties["note"] = "x" * padding_bytes
+def event(number: int, size_bytes: int = 0) -> dict[str, Any]:
+    """An event in its canonical form, with marks for its id and its person.
+
+    It is an order, or of a size that is given.
+    """
     moment = _FIRST + timedelta(milliseconds=number)
-    return {
+    made: dict[str, Any] = {
         "type": "track",
         "messageId": ID_MARK,
         "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "userId": f"user-{PERSON_MARK}",
         "event": "Order Completed",
-        "properties": properties,
+        "properties": {"note": ""} if size_bytes else order(number),
     }
+    missing = size_bytes - len(orjson.dumps(made))
+    if missing > 0:
+        made["properties"]["note"] = "x" * missing
+    return made
 
 
-def filled_in(number: int, **options: Any) -> dict[str, Any]:
-    """An event as it is once the load has filled it in."""
-    text = orjson.dumps(event(number, **options)).decode()
+def filled_in(number: int) -> dict[str, Any]:
+    """An order as it is once the load has filled it in."""
+    text = orjson.dumps(event(number)).decode()
     text = text.replace(ID_MARK, f"{number:026d}").replace(PERSON_MARK, f"{number:08d}")
     filled: dict[str, Any] = orjson.loads(text)
     return filled
@@ -90,19 +94,15 @@ def message(canonical: dict[str, Any], form: Form) -> event_pb2.Event:
     return made
 
 
-def write(path: Path, form: Form, **options: Any) -> Path:
-    """Write a file of events for the load, unless it is there; returns its path.
-
-    ``options`` are those of ``event``.
-    """
+def write(path: Path, form: Form, size_bytes: int = 0) -> Path:
+    """Write a file of events for the load, unless it is there; returns its path."""
     if not path.exists():
-        path.write_bytes(b"".join(_framed(form, options)))
+        path.write_bytes(b"".join(_framed(form, size_bytes)))
     return path
 
 
-def _framed(form: Form, options: dict[str, Any]) -> Iterator[bytes]:
-    # No more of large ones than fit into a few megabytes.
-    variants = max(10, min(_VARIANTS, 4_000_000 // (500 + options.get("padding_bytes", 0))))
-    for number in range(variants):
-        data = message(event(number, **options), form).SerializeToString()
+def _framed(form: Form, size_bytes: int) -> Iterator[bytes]:
+    # Of large events fewer, so that all of them are a few megabytes.
+    for number in range(max(10, min(_VARIANTS, 4_000_000 // (size_bytes or 500)))):
+        data = message(event(number, size_bytes), form).SerializeToString()
         yield struct.pack(">I", len(data)) + data

@@ -73,13 +73,14 @@ def sidecar(
             "http_listen": "off",
             "data_dir": f"{folder}/data",
             "log_level": "warning",
+            "shutdown": "leave",
             **settings,
         }
         environment = {f"CIO_{name.upper()}": value for name, value in given.items()}
         module = "bench.uncapped" if uncapped else "cio_sidecar"
         command = [sys.executable, "-m", module, "serve"]
+        began = time.monotonic()
         with _running(on_core(SERVER_CORE, *command), environment) as process:
-            began = time.monotonic()
             _until_serving(process, target)
             yield Server(process.pid, target, time.monotonic() - began)
 
@@ -148,6 +149,15 @@ def run_load(load: Path, target: str, flags: Sequence[str]) -> dict[str, Any]:
         raise Broken(ran.stderr.strip())
     found: dict[str, Any] = json.loads(ran.stdout)
     return found
+
+
+def run_python(module: str, *arguments: str) -> float:
+    """Run a module where servers run; the number that it printed. Raises Broken."""
+    command = on_core(SERVER_CORE, sys.executable, "-m", module, *arguments)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise Broken(f"{module} {' '.join(arguments)} failed:\n{ran.stderr}")
+    return float(ran.stdout)
 
 
 def free_port() -> int:

@@ -32,17 +32,50 @@ class Figure:
         return median <= self.at_most if self.at_most is not None else None
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Something that is measured at several places."""
+
+    key: str
+    words: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves over one axis."""
+
+    title: str
+    x_words: str
+    curves: Sequence[Curve]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a benchmark found, by the keys of its figures and curves."""
+
+    values: Mapping[str, float]
+    points: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
+    """Of each curve: a value for each place."""
+
+
 @dataclass
 class Found:
-    """The values of a benchmark's figures."""
+    """What all runs of a benchmark found."""
 
     name: str
     figures: Sequence[Figure]
-    runs: list[Mapping[str, float]] = field(default_factory=list)
+    plot: Plot | None = None
+    runs: list[Run] = field(default_factory=list)
 
     def values(self, figure: Figure) -> list[float]:
         """Its value in each run."""
-        return [run[figure.key] for run in self.runs]
+        return [run.values[figure.key] for run in self.runs]
+
+    def points(self, curve: Curve) -> dict[float, list[float]]:
+        """A curve's values at each place, one a run."""
+        places = self.runs[0].points[curve.key]
+        return {x: [run.points[curve.key][x] for run in self.runs] for x in places}
 
     def median(self, figure: Figure) -> float:
         """Its median over all runs."""
@@ -50,7 +83,7 @@ class Found:
 
     def as_json(self) -> dict[str, Any]:
         """For the file of results."""
-        return {
+        figures = {
             figure.key: {
                 "words": figure.words,
                 "unit": figure.unit,
@@ -64,6 +97,19 @@ class Found:
             }
             for figure in self.figures
         }
+        curves = {
+            curve.key: {
+                "words": curve.words,
+                "unit": curve.unit,
+                "over": self.plot.x_words,
+                "points": [
+                    {"at": at, "values": values} for at, values in self.points(curve).items()
+                ],
+            }
+            for curve in (self.plot.curves if self.plot else ())
+            if self.plot
+        }
+        return {"figures": figures, "curves": curves}
 
 
 def shown(value: float, unit: str) -> str:

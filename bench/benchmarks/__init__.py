@@ -1,6 +1,9 @@
 """The benchmarks, by name."""
 
 from bench.benchmark import Benchmark
-from bench.benchmarks import throughput
+from bench.benchmarks import latency, parts, start, throughput
 
-ALL: dict[str, Benchmark] = {each.name: each for each in (*throughput.BENCHMARKS,)}
+ALL: dict[str, Benchmark] = {
+    each.name: each
+    for each in (*throughput.BENCHMARKS, *latency.BENCHMARKS, *parts.BENCHMARKS, *start.BENCHMARKS)
+}

@@ -1,13 +1,12 @@
 """How many events a second come through, by each way in."""
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
 from bench.bench import Bench, Flow, Passage
 from bench.benchmark import Benchmark
 from bench.processes import noop, sidecar
-from bench.result import Figure
+from bench.result import Figure, Run
 
 _EVENTS: Final = "events/s"
 
@@ -35,9 +34,9 @@ SHARES: Final = (
 )
 
 
-def _measure(flow: Flow, bench: Bench) -> Mapping[str, float]:
+def _measure(flow: Flow, bench: Bench) -> Run:
     did, nothing = through_sidecar(bench, flow), through_noop(bench, flow)
-    return {
+    values = {
         "delivered": did.delivered_per_second,
         "acked": did.acked_per_second,
         "noop": nothing.acked_per_second,
@@ -46,6 +45,7 @@ def _measure(flow: Flow, bench: Bench) -> Mapping[str, float]:
         "per_request": did.events / max(1, did.requests),
         **shares(did),
     }
+    return Run(values)
 
 
 def _benchmark(
@@ -56,7 +56,6 @@ def _benchmark(
     events: float | None = None,
     ratio: float | None = None,
 ) -> Benchmark:
-    once: Callable[[Bench], Mapping[str, float]] = partial(_measure, flow)
     figures = (
         Figure("delivered", "delivered", _EVENTS, at_least=events),
         Figure("acked", "acknowledged", _EVENTS),
@@ -66,7 +65,7 @@ def _benchmark(
         Figure("per_request", "events a request to Customer.io"),
         *SHARES,
     )
-    return Benchmark(name, words, once, figures)
+    return Benchmark(name, words, partial(_measure, flow), figures)
 
 
 BATCH_JSON: Final = Flow("SendBatch", "json", batch=500, in_flight=4)

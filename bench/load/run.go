@@ -37,6 +37,7 @@ type load struct {
 	until      time.Duration // how long to send; 0: as long as it takes
 	inFlight   int           // messages at a time
 	every      time.Duration // between two messages; 0: whenever one fewer is in flight
+	pause      time.Duration // before each message
 
 	started time.Time
 	sent    int64
@@ -57,6 +58,7 @@ func run(arguments []string) error {
 	batch := flags.Int("batch", 1, "events a message")
 	people := flags.Int64("people", 10000, "how many people the events are of")
 	inFlight := flags.Int("in-flight", 64, "messages in flight at a time")
+	pause := flags.Duration("pause", 0, "how long to rest before each message")
 	rate := flags.Float64("rate", 0, "messages a second, whether or not earlier ones are acked")
 	flags.Parse(arguments)
 	events, err := readEvents(*path, *people, *batch)
@@ -74,7 +76,7 @@ func run(arguments []string) error {
 	defer cancel()
 	l := &load{
 		connection: connection, events: events, method: *method,
-		most: *most, until: *until, inFlight: *inFlight,
+		most: *most, until: *until, inFlight: *inFlight, pause: *pause,
 	}
 	if *rate > 0 {
 		l.every = time.Duration(float64(time.Second) / *rate)
@@ -105,6 +107,7 @@ func run(arguments []string) error {
 // turn waits for the turn of the next message, and says when that is: a server that is late makes
 // the messages behind it late too, which must show. False: there is no next message.
 func (l *load) turn() (time.Time, bool) {
+	time.Sleep(l.pause)
 	now := time.Now()
 	due := now
 	if l.every > 0 {
