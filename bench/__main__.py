@@ -1,78 +1,104 @@
 """``python -m bench``: measures, and writes docs/performance.md with its plots."""
 
 import os
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
 
+from bench import page
 from bench.bench import Bench
 from bench.benchmark import Benchmark
 from bench.benchmarks import ALL
 from bench.machine import LOAD_CORE, describe
 from bench.processes import WORK, Broken, build_load, sink
-from bench.result import Figure, Found, shown
+from bench.result import Found, shown, spread
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--only", default="", help=f"Some of {', '.join(ALL)}; separated by commas.")
+@click.option("--quick", is_flag=True, help="One short run of each, and a smaller backlog.")
+@click.option("--runs", type=int, help="How often each is measured.  [default: 5]")
+@click.option("--seconds", type=float, help="How long one load lasts.  [default: 5]")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write results there.")
+@click.option(
+    "--docs/--no-docs",
+    default=None,
+    help="Whether results go to docs/performance.md.  [default: those of all, and not quick]",
+)
+def main(
+    *,
+    only: str,
+    quick: bool,
+    runs: int | None,
+    seconds: float | None,
+    json_path: Path | None,
+    docs: bool | None,
+) -> None:
+    """Measure the sidecar, on one core, with load and Customer.io's part on another."""
+    chosen = _chosen(only)
+    runs = runs or (1 if quick else 5)
+    # So that the processes are ended and their queues removed, as on Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    os.sched_setaffinity(0, {LOAD_CORE})
+    try:
+        load = build_load()
+        with sink(load) as taking:
+            bench = Bench(load, taking, seconds or (1.0 if quick else 5.0), quick=quick)
+            found = {
+                each.name: _measure(each, bench, runs or (1 if quick else 5)) for each in chosen
+            }
+    except Broken as error:
+        raise click.ClickException(str(error)) from None
+    results = {"machine": describe(WORK), "benchmarks": found}
+    if json_path is not None:
+        json_path.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+    if docs or (docs is None and not quick and not only):
+        # What draws is not there for the tests.
+        from bench.plots import draw_all
+
+        draw_all(page.write(results), page.FOLDER)
 
 
 def _chosen(names: str) -> list[Benchmark]:
-    wanted = [name for name in names.replace(",", " ").split() if name]
+    wanted = names.replace(",", " ").split()
     unknown = [name for name in wanted if name not in ALL]
     if unknown:
         raise click.BadParameter(f"no benchmark {', '.join(unknown)}; there are {', '.join(ALL)}")
     return [ALL[name] for name in wanted] or list(ALL.values())
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--only", default="", help="Names of benchmarks, separated by commas.")
-@click.option("--quick", is_flag=True, help="Shorter, and fewer runs.")
-@click.option("--runs", type=int, help="How often each is measured.")
-@click.option("--seconds", type=float, help="How long one load lasts.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write results there.")
-def main(
-    only: str, quick: bool, runs: int | None, seconds: float | None, json_path: Path | None
-) -> None:
-    """Measure the sidecar."""
-    os.sched_setaffinity(0, {LOAD_CORE})
-    runs = runs or (1 if quick else 5)
-    seconds = seconds or (1.5 if quick else 5.0)
-    try:
-        load = build_load()
-        with sink(load) as taking:
-            bench = Bench(load, taking, seconds, quick=quick)
-            found = [_measure(benchmark, bench, runs) for benchmark in _chosen(only)]
-    except Broken as error:
-        raise click.ClickException(str(error)) from None
-    if json_path is not None:
-        results = {
-            "machine": describe(WORK),
-            "benchmarks": {each.name: each.as_json() for each in found},
-        }
-        json_path.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
-
-
-def _measure(benchmark: Benchmark, bench: Bench, runs: int) -> Found:
+def _measure(benchmark: Benchmark, bench: Bench, runs: int) -> dict[str, Any]:
     click.echo(f"\n{benchmark.name}: {benchmark.words}")
-    found = Found(benchmark.name, benchmark.figures, benchmark.plot)
+    found = Found(benchmark.words, benchmark.figures, benchmark.plot)
     runs = min(runs, benchmark.most_runs)
-    for _ in range(runs):
+    for number in range(1, runs + 1):
+        _progress(f"run {number} of {runs}")
         found.runs.append(benchmark.once(bench))
-        _progress(f"{len(found.runs)} of {runs}")
     _progress("")
-    for figure in benchmark.figures:
-        click.echo(_line(found, figure))
-    return found
+    for line in _lines(found):
+        click.echo(line)
+    return found.as_json()
 
 
-def _line(found: Found, figure: Figure) -> str:
-    values, median = found.values(figure), found.median(figure)
-    spread = ""
-    if len(values) > 1:
-        spread = f"  ({shown(min(values), figure.unit)} to {shown(max(values), figure.unit)})"
-    goal = ""
-    if (met := figure.met(median)) is not None:
-        goal = f"  {'met' if met else 'MISSED'}: {figure.goal}"
-    return f"  {figure.words:<45}{shown(median, figure.unit):>18}{spread}{goal}"
+def _lines(found: Found) -> list[str]:
+    lines = []
+    for figure in found.figures:
+        median, values = found.median(figure), found.values(figure)
+        met = figure.met(median)
+        goal = "" if met is None else f"  {'met' if met else 'MISSED'}: {figure.goal}"
+        between = f"  ({spread(values, figure.unit)})" if len(values) > 1 else ""
+        lines.append(f"  {figure.words:<50}{shown(median, figure.unit):>18}{between}{goal}")
+    for curve in found.plot.curves if found.plot else ():
+        points = [
+            f"{x:,}: {shown(sum(values) / len(values), '')}"
+            for x, values in found.points(curve).items()
+        ]
+        lines.append(f"  {curve.words} ({curve.unit})  {'  '.join(points)}")
+    return lines
 
 
 def _progress(text: str) -> None:

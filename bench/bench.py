@@ -24,16 +24,10 @@ class Flow:
     size_bytes: int = 0
     """Of an event; 0: that of an order."""
 
-    def file(self) -> Path:
-        """The file of its events."""
-        return events.write(
-            WORK / f"{self.form}-{self.size_bytes}.events", self.form, self.size_bytes
-        )
-
     def flags(self) -> list[str]:
         """The flags of ``load run``."""
         given = {
-            "events": self.file(),
+            "events": events.write(WORK, self.form, self.size_bytes),
             "method": self.method,
             "batch": self.batch,
             "people": self.people,

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -22,7 +23,7 @@ _FIRST: Final = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
 
 def order(number: int) -> dict[str, Any]:
-    """The properties of an order; some 400 bytes as JSON, no two alike."""
+    """The properties of an order; no two are alike."""
     products = [
         {
             "product_id": f"507f1f77bcf86cd7994{number:05d}",
@@ -30,7 +31,6 @@ def order(number: int) -> dict[str, Any]:
             "name": "Monopoly: 3rd Edition",
             "price": 19 + number % 10,
             "quantity": 1 + number % 3,
-            "category": "Games",
         },
         {
             "product_id": f"505bd76785ebb509fc1{number:05d}",
@@ -38,14 +38,12 @@ def order(number: int) -> dict[str, Any]:
             "name": "Uno Card Game",
             "price": 3.5,
             "quantity": 2,
-            "category": "Games",
         },
     ]
     return {
         "order_id": f"50314b8e9bcf000000{number:06d}",
         "total": 27.5 + number % 50,
         "currency": "USD",
-        "coupon": None if number % 4 else "hasbros",
         "is_first": number % 7 == 0,
         "products": products,
     }
@@ -54,7 +52,7 @@ def order(number: int) -> dict[str, Any]:
 def event(number: int, size_bytes: int = 0) -> dict[str, Any]:
     """An event in its canonical form, with marks for its id and its person.
 
-    It is an order, or of a size that is given.
+    It is an order of some 480 bytes, or of a size that is given.
     """
     moment = _FIRST + timedelta(milliseconds=number)
     made: dict[str, Any] = {
@@ -94,10 +92,11 @@ def message(canonical: dict[str, Any], form: Form) -> event_pb2.Event:
     return made
 
 
-def write(path: Path, form: Form, size_bytes: int = 0) -> Path:
-    """Write a file of events for the load, unless it is there; returns its path."""
-    if not path.exists():
-        path.write_bytes(b"".join(_framed(form, size_bytes)))
+@cache
+def write(folder: Path, form: Form, size_bytes: int) -> Path:
+    """Write a file of events for the load; returns its path."""
+    path = folder / f"{form}-{size_bytes}.events"
+    path.write_bytes(b"".join(_framed(form, size_bytes)))
     return path
 
 

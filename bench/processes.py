@@ -31,7 +31,9 @@ class Broken(Exception):  # noqa: N818 (named for the condition)
 
 
 def build_load() -> Path:
-    """Compile the load; its path. Raises Broken."""
+    """Compile the load; its path. Raises Broken, also where another tool is missing."""
+    if shutil.which("taskset") is None:
+        raise Broken("taskset is missing, which comes with util-linux")
     if shutil.which("go") is None:
         raise Broken("the load is written in Go: install it (https://go.dev/dl), 1.21 or newer")
     WORK.mkdir(exist_ok=True)
@@ -72,7 +74,7 @@ def sidecar(
             "listen": target,
             "http_listen": "off",
             "data_dir": f"{folder}/data",
-            "log_level": "warning",
+            "log_level": "error",
             "shutdown": "leave",
             **settings,
         }

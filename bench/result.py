@@ -63,7 +63,7 @@ class Run:
 class Found:
     """What all runs of a benchmark found."""
 
-    name: str
+    words: str
     figures: Sequence[Figure]
     plot: Plot | None = None
     runs: list[Run] = field(default_factory=list)
@@ -88,28 +88,36 @@ class Found:
                 "words": figure.words,
                 "unit": figure.unit,
                 "median": self.median(figure),
-                "least": min(self.values(figure)),
-                "most": max(self.values(figure)),
                 "values": self.values(figure),
-                "at_least": figure.at_least,
-                "at_most": figure.at_most,
+                "goal": figure.goal,
                 "met": figure.met(self.median(figure)),
             }
             for figure in self.figures
         }
-        curves = {
-            curve.key: {
-                "words": curve.words,
-                "unit": curve.unit,
-                "over": self.plot.x_words,
-                "points": [
-                    {"at": at, "values": values} for at, values in self.points(curve).items()
+        found: dict[str, Any] = {"words": self.words, "runs": len(self.runs), "figures": figures}
+        if self.plot:
+            found["plot"] = {
+                "title": self.plot.title,
+                "x_words": self.plot.x_words,
+                "curves": [
+                    {
+                        "words": curve.words,
+                        "unit": curve.unit,
+                        "points": [
+                            {"x": x, "values": values} for x, values in self.points(curve).items()
+                        ],
+                    }
+                    for curve in self.plot.curves
                 ],
             }
-            for curve in (self.plot.curves if self.plot else ())
-            if self.plot
-        }
-        return {"figures": figures, "curves": curves}
+        return found
+
+
+def spread(values: Sequence[float], unit: str) -> str:
+    """The least and the greatest of several values; empty where there is one."""
+    if len(values) < 2:
+        return ""
+    return f"{shown(min(values), '' if unit != '%' else unit)} to {shown(max(values), unit)}"
 
 
 def shown(value: float, unit: str) -> str:

@@ -1,9 +1,16 @@
 """The benchmarks, by name."""
 
 from bench.benchmark import Benchmark
-from bench.benchmarks import latency, parts, start, throughput
+from bench.benchmarks import backlog, growth, latency, parts, start, throughput
 
 ALL: dict[str, Benchmark] = {
     each.name: each
-    for each in (*throughput.BENCHMARKS, *latency.BENCHMARKS, *parts.BENCHMARKS, *start.BENCHMARKS)
+    for each in (
+        *throughput.BENCHMARKS,
+        *latency.BENCHMARKS,
+        *parts.BENCHMARKS,
+        *start.BENCHMARKS,
+        *backlog.BENCHMARKS,
+        *growth.BENCHMARKS,
+    )
 }

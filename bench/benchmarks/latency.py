@@ -6,10 +6,11 @@ from bench.bench import Bench, Flow, Passage
 from bench.benchmark import Benchmark
 from bench.benchmarks.throughput import BATCH_JSON, UNARY
 from bench.processes import Server, noop, run_python, sidecar
-from bench.result import Figure, Run
+from bench.result import Curve, Figure, Plot, Run
 
 _ALONE: Final = Flow("Send", in_flight=1)
-_PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+_PERCENTILES: Final = {"p50": 2, "p90": 10, "p99": 100, "p999": 1000}
+"""One of so many messages waits longer."""
 
 
 def _idle(bench: Bench) -> Run:
@@ -71,6 +72,11 @@ BENCHMARKS: Final = (
             Figure("batch_p50", "SendBatch of 500: p50 to the ack", "ms"),
             Figure("batch_p99", "SendBatch of 500: p99", "ms", at_most=25),
             Figure("batch_max", "SendBatch of 500: the longest", "ms"),
+        ),
+        Plot(
+            "From a message to its ack, at half of the greatest load",
+            "of so many messages one waits longer",
+            (Curve("unary", "Send", "ms"), Curve("batch", "SendBatch of 500", "ms")),
         ),
     ),
 )
