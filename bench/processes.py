@@ -1,6 +1,7 @@
 """The processes of a benchmark: sidecars, servers that do nothing, the load and its sink."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -39,7 +40,11 @@ def build_load() -> Path:
     WORK.mkdir(exist_ok=True)
     program = WORK / "load"
     command = ["go", "build", "-buildvcs=false", "-o", str(program), "."]
-    built = subprocess.run(command, cwd=_SOURCES, capture_output=True, text=True, check=False)
+    # A newer Go than the one installed comes from the module proxy, as go.mod asks for it.
+    environment = {"GOTOOLCHAIN": "auto", **os.environ}
+    built = subprocess.run(
+        command, cwd=_SOURCES, env=environment, capture_output=True, text=True, check=False
+    )
     if built.returncode:
         raise Broken(f"bench/load can't be compiled:\n{built.stderr}")
     return program

@@ -13,6 +13,7 @@ import pytest
 
 from bench import page
 from bench.benchmarks import ALL
+from bench.benchmarks.growth import steepest
 from bench.result import Curve, Figure, Found, Plot, Run
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +70,17 @@ def test_a_goal_is_met_or_missed_by_the_median() -> None:
     assert (figures["rate"]["median"], figures["rate"]["met"]) == (110, True)
     assert figures["wait"]["met"] is False
     assert figures["share"]["met"] is None
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
+def test_growth_is_told_from_the_times_at_each_size(exponent: float) -> None:
+    assert steepest({size: size**exponent for size in (1, 10, 100, 1000)}) == pytest.approx(
+        exponent
+    )
+
+
+def test_growth_that_sets_in_late_is_told() -> None:
+    assert steepest({1: 1.0, 10: 1.0, 100: 1.0, 1000: 10.0, 10_000: 1000.0}) > 1.4
 
 
 @pytest.fixture
