@@ -6,7 +6,7 @@ from typing import Any
 
 from bench import events
 from bench.machine import cpu_seconds
-from bench.processes import WORK, Server, Sink, run_load
+from bench.processes import WORK, Broken, Server, Sink, run_load
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,10 @@ class Bench:
         took, load_cpu, requests, delivered = found["seconds"], found["cpu_seconds"], 0, 0.0
         if delivers:
             tally = self.sink.until(found["events"])
+            if tally["operations"] > found["events"]:
+                raise Broken(
+                    f"{tally['operations']:,} operations came of {found['events']:,} events"
+                )
             took = tally["last_at"] - found["started_at"]
             delivered = found["events"] / took
             load_cpu += tally["cpu_seconds"]

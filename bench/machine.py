@@ -2,8 +2,10 @@
 
 import os
 import platform
+import sqlite3
 import subprocess
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -47,8 +49,10 @@ def describe(folder: Path) -> dict[str, str]:
         "processor": ", ".join(sorted(models)) or platform.machine(),
         "cores": str(len(_CORES)),
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
-        "python": platform.python_version(),
-        "file system": _output("stat", "--file-system", "--format=%T", str(folder)),
+        "file system": _output("df", "--output=fstype", str(folder)).split()[-1],
+        "Python": platform.python_version(),
+        "grpcio": version("grpcio"),
+        "SQLite": sqlite3.sqlite_version,
     }
 
 

@@ -51,8 +51,8 @@ def generated(results: dict[str, Any]) -> str:
 
 
 def _goals(benchmarks: dict[str, Any]) -> Iterator[str]:
-    yield "| what | goal | found | | again |"
-    yield "|---|---|---|---|---|"
+    yield "| what | goal | found | least to most | | again |"
+    yield "|---|---|---|---|---|---|"
     for name, found in benchmarks.items():
         for figure in found["figures"].values():
             if figure["goal"]:
@@ -60,7 +60,8 @@ def _goals(benchmarks: dict[str, Any]) -> Iterator[str]:
                 met = "met" if figure["met"] else "**missed**"
                 what = f"[{found['words']}](#{name}): {figure['words']}"
                 again = f"`make bench ONLY={name}`"
-                yield f"| {what} | {figure['goal']} | {value} | {met} | {again} |"
+                between = spread(figure["values"], figure["unit"])
+                yield f"| {what} | {figure['goal']} | {value} | {between} | {met} | {again} |"
 
 
 def _section(name: str, found: dict[str, Any]) -> Iterator[str]:

@@ -48,7 +48,7 @@ def test_a_benchmark_delivers_what_it_sends_and_says_how_fast(tmp_path: Path) ->
     ran = run("--only", "batch-json", *options)
     assert ran.returncode == 0, ran.stderr
     measured = json.loads(results.read_text())
-    assert measured["machine"]["python"]
+    assert measured["machine"]["Python"]
     figures = measured["benchmarks"]["batch-json"]["figures"]
     assert {"delivered", "noop", "ratio", "sidecar_core", "load_core"} <= figures.keys()
     for figure in figures.values():
@@ -97,9 +97,8 @@ def results() -> dict[str, Any]:
 def test_the_page_names_each_goal_with_what_was_found(results: dict[str, Any]) -> None:
     lines = page.generated(results).splitlines()
     (goal,) = [line for line in lines if "≥ 100 events/s" in line]
-    assert "| 110 events/s | met |" in goal
+    assert "| 110 events/s | 50.0 to 120 events/s | met |" in goal
     assert any("**missed**" in line for line in lines)
-    assert any("50.0 to 120 events/s" in line for line in lines)
 
 
 def test_what_is_written_by_hand_stays(results: dict[str, Any], tmp_path: Path) -> None:
