@@ -12,6 +12,8 @@ from bench.result import shown, spread
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 FOLDER: Final = ROOT / "docs" / "performance"
+WAYS: Final = "ways"
+"""The plot of all ways in, without the ending."""
 BEGIN: Final = "<!-- make bench writes what follows -->"
 END: Final = "<!-- make bench writes what comes before -->"
 
@@ -44,6 +46,7 @@ def generated(results: dict[str, Any]) -> str:
         f"Measured on: {machine}.",
         "Every run of each benchmark is in [results.json](performance/results.json), and the plots "
         "are beside it as PNG too.",
+        f"![Events delivered a second, by each way in](performance/{WAYS}.svg)",
         "\n".join(_goals(results["benchmarks"])),
     ]
     parts += ["\n".join(_section(name, each)) for name, each in results["benchmarks"].items()]

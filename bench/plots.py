@@ -7,16 +7,42 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from bench.page import WAYS
+
 # Without a date and with names of their own, the same curves make the same file.
 mpl.rcParams["svg.hashsalt"] = "bench"
 _COLOURS = ("#1f6feb", "#d1570a", "#2e7d32", "#7b1fa2")
 
 
 def draw_all(results: dict[str, Any], folder: Path) -> None:
-    """Draw the plot of each benchmark that has one."""
+    """Draw the plot of each benchmark that has one, and all ways in beside each other."""
+    _draw_ways(results["benchmarks"], folder / WAYS)
     for name, found in results["benchmarks"].items():
         if "plot" in found:
             _draw(found["plot"], folder / name)
+
+
+def _draw_ways(benchmarks: dict[str, Any], path: Path) -> None:
+    """Bars of what is delivered: grey by Customer.io's own client."""
+    rates = {
+        found["words"]: found["figures"]["delivered"]["median"]
+        for name, found in benchmarks.items()
+        if "delivered" in found["figures"] and name != "official"
+    }
+    if "official" in benchmarks:
+        own = benchmarks["official"]["figures"]
+        rates |= {own[key]["words"]: own[key]["median"] for key in ("batch", "one")}
+    figure = Figure(figsize=(7.5, 0.9 + 0.4 * len(rates)), layout="constrained")
+    axes = figure.subplots()
+    colours = ["#9aa4b0" if "client" in words else _COLOURS[0] for words in rates]
+    bars = axes.barh([*rates], [*rates.values()], color=colours, height=0.6)
+    axes.bar_label(bars, fmt="{:,.0f}", padding=4)
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set_xlabel("events delivered a second, one core")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
 
 
 def _draw(plot: dict[str, Any], path: Path) -> None:
@@ -41,6 +67,10 @@ def _draw(plot: dict[str, Any], path: Path) -> None:
     all_axes[-1].xaxis.set_major_formatter("{x:,.0f}")
     all_axes[-1].set_xlabel(plot["x_words"])
     figure.suptitle(plot["title"])
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     figure.savefig(path.with_suffix(".png"), dpi=120, metadata={"Software": None})
 

@@ -86,8 +86,8 @@ BENCHMARKS: Final = (
         _official,
         (
             Figure("delivered", "through the sidecar, as batch-json", "events/s"),
-            Figure("one", "the client's track(), one by one", "events/s"),
-            Figure("batch", "the client's batch() of 500, ready-made", "events/s"),
+            Figure("one", "Customer.io's client, track() one by one", "events/s"),
+            Figure("batch", "Customer.io's client, batch() of 500 ready-made", "events/s"),
             Figure("ratio", "the sidecar, to track()", "times", at_least=50),
             Figure("batch_ratio", "the sidecar, to batch()", "times"),
         ),
