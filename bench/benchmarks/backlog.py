@@ -65,7 +65,7 @@ def _backlog(bench: Bench) -> Run:
         delivery.Resume(delivery_pb2.ResumeRequest())
         drained = _drain(bench, events)
         most = memory.most / 1e6
-    deep, shallow = drained[events], drained[events // _SLICES]
+    deep, shallow = drained[events], drained[min(drained)]
     values = {
         "memory": most,
         "empty": empty,
