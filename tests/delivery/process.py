@@ -97,8 +97,15 @@ class Sidecar:
 
     async def drained(self) -> None:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while await self.waiting():  # noqa: ASYNC110 (only its metrics tell)
+            while not await self._is_drained():  # noqa: ASYNC110 (only its metrics tell)
                 await asyncio.sleep(0.01)
+
+    async def _is_drained(self) -> bool:
+        try:
+            return await self.waiting() == 0
+        except aiohttp.ClientConnectorError:
+            # It delivers before it serves HTTP.
+            return False
 
 
 @asynccontextmanager
