@@ -80,19 +80,20 @@ def may_be_unfit(event: Event, encoded: bytes) -> bool:
     """
     # Of a single byte the search is many times faster.
     escapes = b"\\" in encoded and b"\\u0000" in encoded
-    return escapes or (b"null" in encoded and _holds_nonfinite(event.values()))
+    return escapes or (b"null" in encoded and holds_nonfinite(event.values()))
 
 
-def _holds_nonfinite(values: Iterable[Any]) -> bool:
+def holds_nonfinite(values: Iterable[Any]) -> bool:
+    """Whether any of the values is, or holds at any depth, a number that JSON has none for."""
     for value in values:
         kind = value.__class__
         if kind is float:
             if not math.isfinite(value):
                 return True
         elif kind is dict:
-            if _holds_nonfinite(value.values()):
+            if holds_nonfinite(value.values()):
                 return True
-        elif kind is list and _holds_nonfinite(value):
+        elif kind is list and holds_nonfinite(value):
             return True
     return False
 

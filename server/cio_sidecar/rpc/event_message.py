@@ -1,7 +1,6 @@
 """Between the gRPC message Event and an event's canonical form, the Segment spec's JSON object."""
 
 import json
-import math
 from typing import Any, Final
 
 import orjson
@@ -9,7 +8,7 @@ from cio.sidecar.v1 import event_pb2
 from google.protobuf import struct_pb2
 
 from cio_sidecar.mapping.errors import Violation
-from cio_sidecar.mapping.event import EVENT_TYPES, MAX_DEPTH, Event
+from cio_sidecar.mapping.event import EVENT_TYPES, MAX_DEPTH, Event, holds_nonfinite
 from cio_sidecar.mapping.transforms import json_type
 
 _EXACT_INTEGERS: Final = 2.0**53
@@ -129,19 +128,11 @@ def _fill_object(message: event_pb2.Object, value: Any) -> None:
     except TypeError:
         # Nests deeper than orjson can write; the sidecar will say so.
         encoded = json.dumps(value, separators=(",", ":")).encode()
-    if b"null" in encoded and _holds_nonfinite(value):
+    if b"null" in encoded and holds_nonfinite((value,)):
         # JSON has no NaN: orjson wrote null. A Struct carries it to the sidecar, which names it.
         message.struct.update(value)
     else:
         message.json = encoded
-
-
-def _holds_nonfinite(value: Any) -> bool:
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, dict):
-        return any(map(_holds_nonfinite, value.values()))
-    return isinstance(value, list) and any(map(_holds_nonfinite, value))
 
 
 def _set_object(
@@ -192,7 +183,7 @@ def _value(value: struct_pb2.Value) -> Any:
 
 def _nonfinite(path: str, value: Any) -> list[Violation]:
     """The numbers of a Struct that JSON has none for."""
-    if not _holds_nonfinite(value):
+    if not holds_nonfinite((value,)):
         return []
     if isinstance(value, float):
         what = f"JSON has no {value}: leave the key out, or send null or text"
