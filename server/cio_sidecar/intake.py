@@ -2,10 +2,11 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from cio_sidecar.delivery.queue.entry import Entry, Line, pack
@@ -86,16 +87,17 @@ class Intake:
         """Whether no event waits for its delivery."""
         return self._queue.waiting == 0
 
-    async def accept(self, events: Sequence[Event | Refused]) -> list[Receipt]:
+    async def accept(self, events: Iterable[Event | Refused]) -> list[Receipt]:
         """Accept the good events and name the bad; returns when the good ones are on disk.
 
         An event that was refused while it was decoded keeps its place. The events belong to the
-        intake: it fills in ``messageId`` and ``receivedAt``. Raises QueueError; then none was
-        accepted.
+        intake: it fills in ``messageId`` and ``receivedAt``. Best each is made when it is asked
+        for: then it is mapped, and gone, while the processor's cache has it. Raises QueueError;
+        then none was accepted.
         """
         return await self.store(self.render(events))
 
-    def render(self, events: Sequence[Event | Refused]) -> Rendered:
+    def render(self, events: Iterable[Event | Refused]) -> Rendered:
         """The first half of accept(): map the events, and store nothing yet."""
         received_at = iso_time(self._clock())
         # The events of one call are all mapped by one version of the tables.
@@ -132,6 +134,7 @@ class Intake:
                     operations[0].lane,
                     rendered.event,
                     pack(operations),
+                    operations,
                 )
             )
         return rendering
@@ -166,8 +169,13 @@ def complete(event: Event, received_at: str, new_message_id: Callable[[], str]) 
 
 def iso_time(unix_seconds: float) -> str:
     """A moment as ISO 8601 in UTC, with milliseconds."""
-    moment = datetime.fromtimestamp(unix_seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    milliseconds = int(unix_seconds * 1000)
+    return f"{_iso_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+@lru_cache(maxsize=1)
+def _iso_second(unix_seconds: int) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat()[:19]
 
 
 def _failed(event: Event, error: Exception) -> Refused:

@@ -89,7 +89,8 @@ def malformed(person: str, message_id: str | None = None) -> Entry:
 
 def entry(message_id: str, operation: Operation, *, remember: bool = True) -> Entry:
     canonical = b'{"type":"track","messageId":"%s"}' % message_id.encode()
-    return Entry(message_id, remember, operation.lane, canonical, pack([operation]))
+    packed = pack([operation])
+    return Entry(message_id, remember, operation.lane, canonical, packed, (operation,))
 
 
 @contextmanager

@@ -10,17 +10,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import astuple
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cio_sidecar.customerio.operation import Operation
-from cio_sidecar.delivery.queue import salvage
+from cio_sidecar.delivery.queue import salvage, worker
 from cio_sidecar.delivery.queue.entry import (
     Burial,
     Entry,
+    Leased,
     Line,
     QueueError,
     QueueFull,
@@ -194,7 +195,7 @@ class TestGroupCommit:
             first = asyncio.create_task(queue.put([event("ann")]))
             await until(gate.reached.is_set)
             others = [asyncio.create_task(queue.put([event(f"p{n}")])) for n in range(300)]
-            await until(lambda: queue._worker.jobs.qsize() == 300)
+            await until(lambda: len(queue._worker.gathering) == 300)
             gate.open.set()
             assert await asyncio.gather(first, *others) == [[True]] * 301
             queue._db.set_trace_callback(None)
@@ -213,6 +214,50 @@ class TestGroupCommit:
         await queue.put([event("ann")])
         assert statements.count("COMMIT") == 1
 
+    async def test_callers_that_put_again_and_again_come_to_share_commits(
+        self, queue: SqliteQueue
+    ) -> None:
+        statements: list[str] = []
+        queue._db.set_trace_callback(statements.append)
+
+        async def caller(name: str) -> None:
+            for _ in range(20):
+                await queue.put([event(name)])
+
+        await asyncio.gather(*(caller(f"p{n}") for n in range(10)))
+        # Without waiting for each other they would share 40, in two turns.
+        assert statements.count("COMMIT") < 30
+
+    async def test_a_caller_that_is_alone_waits_for_nobody(
+        self, queue: SqliteQueue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(worker, "GATHER_SECONDS", 3600)
+        for _ in range(3):
+            assert await queue.put([event("ann")]) == [True]
+            await queue.settle([lease.seq for lease in await queue.lease(10)])
+        for _ in range(3):
+            many = [event("bob") for _ in range(worker.ENOUGH_EVENTS)]
+            assert all(await queue.put(many))
+            await queue.settle([lease.seq for lease in await queue.lease(1000)])
+
+    async def test_those_who_are_left_wait_a_moment_for_those_who_are_gone(
+        self, queue: SqliteQueue
+    ) -> None:
+        await asyncio.gather(*(queue.put([event(f"p{n}")]) for n in range(20)))
+        assert await queue.put([event("ann")]) == [True]
+
+    async def test_what_gathers_when_the_queue_is_closed_is_stored(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with opened(path) as queue:
+            await asyncio.gather(*(queue.put([event(f"p{n}")]) for n in range(20)))
+            monkeypatch.setattr(worker, "GATHER_SECONDS", 3600)
+            waits = asyncio.create_task(queue.put([event("ann", "last")]))
+            await until(lambda: len(queue._worker.gathering) == 1)
+            queue.close()
+            assert await waits == [True]
+        assert "last" in stored_ids(path)
+
     async def test_one_failing_job_does_not_fail_the_others(self, path: Path) -> None:
         gate = Gate()
         with opened(path, gate) as queue:
@@ -227,7 +272,7 @@ class TestGroupCommit:
                 queue.settle([1]),
             ]
             together = asyncio.gather(first, *jobs, return_exceptions=True)
-            await until(lambda: queue._worker.jobs.qsize() == 4)
+            await until(lambda: len(queue._worker.gathering) == 4)
             gate.open.set()
             results = await together
             assert [type(result) for result in results] == [
@@ -254,7 +299,7 @@ class TestGroupCommit:
                 queue.put([event("cid", "small")]),
                 return_exceptions=True,
             )
-            await until(lambda: queue._worker.jobs.qsize() == 2)
+            await until(lambda: len(queue._worker.gathering) == 2)
             gate.open.set()
             _, large, small = await together
         assert isinstance(large, QueueFull)
@@ -278,7 +323,7 @@ class TestGroupCommit:
                 queue.put([event("cid", "bad")._replace(lane="\ud800")]),
                 return_exceptions=True,
             )
-            await until(lambda: queue._worker.jobs.qsize() == 4)
+            await until(lambda: len(queue._worker.gathering) == 4)
             gate.open.set()
             results = await together
         # The bad one makes each of them run once more, in a transaction of its own.
@@ -300,13 +345,13 @@ class TestGroupCommit:
             first = asyncio.create_task(queue.put([event("ann", "first")], line))
             await until(gate.reached.is_set)
             puts = [asyncio.create_task(queue.put(entries, line))]
-            await until(lambda: queue._worker.jobs.qsize() == 1)
+            await until(lambda: len(queue._worker.gathering) == 1)
             if not together:
                 gate.open.set()
                 await asyncio.wait(puts)
             puts.append(asyncio.create_task(queue.put([event("ann", "behind")], line)))
             if together:
-                await until(lambda: queue._worker.jobs.qsize() == 2)
+                await until(lambda: len(queue._worker.gathering) == 2)
                 gate.open.set()
             results = await asyncio.gather(first, *puts, return_exceptions=True)
             assert [type(result) for result in results] == [list, QueueError, QueueError]
@@ -335,7 +380,7 @@ class TestARepeat:
             first = asyncio.create_task(queue.put([event("bob", "b")]))
             await until(gate.reached.is_set)
             both = asyncio.gather(*(queue.put([event("ann", "a")]) for _ in range(2)))
-            await until(lambda: queue._worker.jobs.qsize() == 2)
+            await until(lambda: len(queue._worker.gathering) == 2)
             gate.open.set()
             assert sorted(await both) == [[False], [True]]
             await first
@@ -551,7 +596,8 @@ class TestWhatWasJustPut:
             just_put = [*await queue.lease(2), *await queue.lease(10), *await queue.lease(100)]
         with opened(path) as queue:
             read = await queue.lease(100)
-        assert [astuple(each) for each in just_put] == [astuple(each) for each in read]
+        read_of = attrgetter(*Leased.__slots__)
+        assert [read_of(each) for each in just_put] == [read_of(each) for each in read]
 
 
 class TestAFullQueue:
@@ -642,7 +688,7 @@ class TestAFullDisk:
                 queue.put([event("cid", "c")]),
                 return_exceptions=True,
             )
-            await until(lambda: queue._worker.jobs.qsize() == 2)
+            await until(lambda: len(queue._worker.gathering) == 2)
             gate.open.set()
             large, small = await others
             assert await first == [True]
@@ -740,7 +786,7 @@ class TestDamage:
         self, queue: SqliteQueue, caplog: pytest.LogCaptureFixture
     ) -> None:
         cut = event("ann")
-        damaged = cut._replace(operations=cut.operations[:-1])
+        damaged = cut._replace(operations=cut.operations[:-1], unpacked=())
         await queue.put([damaged, event("bob"), damaged._replace(message_id="x"), event("cid")])
         assert [leased.seq for leased in await queue.lease(2)] == [2, 4]
         assert await queue.lease(2) == []

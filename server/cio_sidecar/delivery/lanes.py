@@ -13,7 +13,7 @@ from itertools import takewhile
 from operator import attrgetter
 from typing import Final
 
-from cio_sidecar.customerio.operation import JOINED, V1_ONLY
+from cio_sidecar.customerio.operation import JOINED
 from cio_sidecar.customerio.track_v2 import ENVELOPE_BYTES
 from cio_sidecar.delivery.lane import Lane, Shipment, State
 from cio_sidecar.delivery.queue.entry import Leased
@@ -84,7 +84,7 @@ class Lanes:
         for waiting in turns:
             suspect = waiting is self._suspects
             if (suspects or not suspect) and (lane := _first(waiting, suspect=suspect)):
-                if lane.events[0].alone:
+                if self._v1 or lane.events[0].v1_only:
                     waiting.popleft()
                     return Shipment([self._start(lane)], True, [lane], suspect)
                 return self._batch(waiting, most, suspect=suspect)
@@ -277,12 +277,6 @@ class Lanes:
         self._land(lane, backs_off=backs_off)
 
     def _hold(self, lane: Lane, event: Leased) -> None:
-        size = marks = 0
-        for operation in event.operations:
-            size += len(operation.item) + 1
-            marks |= operation.marks
-        event.size = size
-        event.alone = self._v1 or marks & V1_ONLY != 0
         lane.events.append(event)
         self.size += 1
         self.bytes += event.size
@@ -352,7 +346,7 @@ class Lanes:
             taken = 0
             full = False
             for event in mine:
-                if event.alone:
+                if event.v1_only:
                     break
                 # The first goes whatever its size: nothing smaller can be made of it.
                 full = bool(events) and (

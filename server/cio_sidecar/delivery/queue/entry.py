@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final, NamedTuple
 
-from cio_sidecar.customerio.operation import Operation
+from cio_sidecar.customerio.operation import V1_ONLY, Operation
 
 _HEAD: Final = Struct(">BIH")
 """Before each operation: its marks, and the lengths in bytes of its item and what is beside it."""
@@ -62,37 +62,44 @@ class Entry(NamedTuple):
     """Canonical JSON."""
     operations: bytes
     """As pack() makes them."""
+    unpacked: tuple[Operation, ...] = ()
+    """The same before pack(), for whoever leases it soon; empty where they are not at hand."""
 
 
-class Stored(NamedTuple):
-    """What is read of an event to lease it, in the order of the columns."""
-
-    seq: int
-    lane: str
-    operations: bytes
-    message_id: str
-    accepted_at: int
-
-
-@dataclass(slots=True, eq=False)
 class Leased:
     """An event taken out for delivery. It is on disk until it is settled."""
 
-    seq: int
-    """Its place in the queue; ascending."""
-    lane: str
-    operations: tuple[Operation, ...]
-    attempts: int = 0
-    """How often its delivery was tried since it was leased."""
-    message_id: str = ""
-    accepted_at: int = 0
-    """When it was accepted, in Unix seconds."""
-    done: int = 0
-    """How many of its operations were delivered singly, by v1."""
-    size: int = 0
-    """Bytes of its operations as they stand in a batch; noted by the lanes."""
-    alone: bool = False
-    """Whether it can't go in a batch; noted by the lanes."""
+    __slots__ = ("accepted_at", "attempts", "done", "lane", "message_id", "operations", "seq",
+                 "size", "v1_only")  # fmt: skip
+
+    def __init__(
+        self,
+        seq: int,
+        lane: str,
+        operations: tuple[Operation, ...],
+        *,
+        message_id: str = "",
+        accepted_at: int = 0,
+    ) -> None:
+        """``accepted_at`` is in Unix seconds."""
+        self.seq = seq
+        """Its place in the queue; ascending."""
+        self.lane = lane
+        self.operations = operations
+        self.message_id = message_id
+        self.accepted_at = accepted_at
+        self.attempts = 0
+        """How often its delivery was tried since it was leased."""
+        self.done = 0
+        """How many of its operations were delivered singly, by v1."""
+        self.size = 0
+        """Bytes of its operations as they stand in a batch, with a comma after each."""
+        self.v1_only = False
+        """Whether it can't go in a batch."""
+        for _, item, marks, _ in operations:
+            self.size += len(item) + 1
+            if marks & V1_ONLY:
+                self.v1_only = True
 
 
 @dataclass(frozen=True, slots=True)

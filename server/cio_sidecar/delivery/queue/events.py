@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Final
@@ -19,7 +19,6 @@ from cio_sidecar.delivery.queue.entry import (
     QueueDamaged,
     QueueFull,
     Stats,
-    Stored,
     unpack,
 )
 from cio_sidecar.delivery.queue.fresh import Fresh
@@ -128,14 +127,13 @@ class Events:
         count = self.totals
         rows = [
             (seq, message_id, lane, now, event, operations)
-            for seq, (message_id, _, lane, event, operations) in enumerate(entries, count.next_seq)
+            for seq, (message_id, _, lane, event, operations, _) in enumerate(
+                entries, count.next_seq
+            )
         ]
         dedup.remember(db, fresh, now=now)
         db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
-        self._fresh.put(
-            [Stored(seq, lane, operations, id_, now) for seq, id_, lane, _, _, operations in rows],
-            self._cursor,
-        )
+        self._fresh.put(count.next_seq, entries, leased=self._cursor, accepted_at=now)
         count.next_seq += len(rows)
         count.remembered += len(fresh) - replaced
         count.waiting += len(rows)
@@ -209,11 +207,17 @@ class Events:
             raise
 
     def _lease(self, db: sqlite3.Connection, limit: int, most_bytes: int | None) -> list[Leased]:
-        leased: list[Leased] = []
-        size = 0
+        leased = self._fresh.take(limit, most_bytes)
+        if leased:
+            self._cursor = leased[-1].seq
+        size = sum([event.size for event in leased])
         end = self.totals.next_seq - 1
-        with closing(self._unleased(db, end)) as rows:
-            for row in rows:
+        with closing(salvage.scan(db, "events", _LEASED, after=self._cursor, upto=end)) as rows:
+            while len(leased) < limit and (most_bytes is None or size < most_bytes):
+                row = next(rows, None)
+                if row is None:
+                    self._cursor = end
+                    break
                 if isinstance(row, salvage.Gap):
                     self._lost(row)
                     self._cursor = row.last
@@ -221,15 +225,8 @@ class Events:
                 self._cursor = row[0]
                 if event := _readable(row):
                     leased.append(event)
-                    size += len(row[2])
-                if len(leased) >= limit or (most_bytes is not None and size >= most_bytes):
-                    return leased
-        self._cursor = end
+                    size += event.size
         return leased
-
-    def _unleased(self, db: sqlite3.Connection, end: int) -> Generator[salvage.Row | salvage.Gap]:
-        yield from self._fresh.take()
-        yield from salvage.scan(db, "events", _LEASED, after=self._cursor, upto=end)
 
     def _lost(self, gap: salvage.Gap) -> None:
         what = f"event {gap.first}"

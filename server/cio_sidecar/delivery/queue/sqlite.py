@@ -86,6 +86,7 @@ class SqliteQueue:
             results = await self._worker.run(
                 self._put_job(entries, line),
                 writes=True,
+                stores=len(entries),
                 on_failure=line.fail if line else lambda _: None,
             )
         except asyncio.CancelledError:

@@ -1,4 +1,9 @@
-"""The queue's thread: it owns the connection, and runs what has gathered in one transaction."""
+"""The queue's thread: it owns the connection, and runs what has gathered in one transaction.
+
+A transaction costs the same for one event as for twenty. So where events come one by one, and many
+callers wait at a time, a few milliseconds are waited for more of them; a caller that is alone never
+waits for others.
+"""
 
 import asyncio
 import queue
@@ -7,13 +12,18 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from cio_sidecar.delivery.queue.condition import Condition
 from cio_sidecar.delivery.queue.entry import QueueDamaged, QueueError
 from cio_sidecar.delivery.queue.events import Events
 from cio_sidecar.delivery.queue.housekeeping import Housekeeping
 from cio_sidecar.delivery.queue.trouble import is_of_the_disk, is_of_the_file, queue_error
+
+GATHER_SECONDS: Final = 0.005
+"""How long jobs wait for others, at the most."""
+ENOUGH_EVENTS: Final = 100
+"""Of how many events on their way together none are waited for."""
 
 _Result = TypeVar("_Result")
 
@@ -25,8 +35,16 @@ class _Job(NamedTuple):
     on_failure: Callable[[QueueError], None]
 
 
+_Group = list[_Job]
+
+
 class Worker:
-    """Runs jobs on a thread of its own, in groups that share a transaction and an fsync."""
+    """Runs jobs on a thread of its own, in groups that share a transaction and an fsync.
+
+    One group at a time is with the thread. While it is, the next one gathers, and then until it has
+    as many events as were on their way together when the one before it ended; unless that was a
+    single one, or so many that there is little to be gained.
+    """
 
     def __init__(
         self,
@@ -45,7 +63,14 @@ class Worker:
         self._housekeeping = housekeeping
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self.gathering: _Group = []
+        """Jobs that are not with the thread yet, in their order."""
+        self._events_gathering = 0
+        self._events_at_work: int | None = None
+        """In the group that is with the thread; None while none is."""
+        self._expected = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
         self._thread.start()
 
@@ -54,19 +79,46 @@ class Worker:
         work: Callable[[sqlite3.Connection], _Result],
         *,
         writes: bool,
+        stores: int = 0,
         on_failure: Callable[[QueueError], None] = lambda _: None,
     ) -> _Result:
         """Run a job; returns what it returns, for one that writes when it is on disk.
 
-        ``on_failure`` is called on the thread, before it runs any other job, where the job or its
-        transaction fails.
+        ``stores``: how many events it stores. ``on_failure`` is called on the thread, before it
+        runs any other job, where the job or its transaction fails.
         """
         if self._closed:
             raise QueueError("the queue is closed: the sidecar is shutting down")
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[_Result] = self._loop.create_future()
-        self.jobs.put(_Job(work, future, writes, on_failure))
+        self.gathering.append(_Job(work, future, writes, on_failure))
+        self._events_gathering += stores
+        self._start_or_wait()
         return await future
+
+    def _start_or_wait(self) -> None:
+        """Hand over what has gathered, unless more is to be waited for."""
+        if self._events_at_work is not None or not self.gathering:
+            return
+        if self._events_gathering >= self._expected:
+            self._start()
+        elif self._timer is None and self._loop:
+            self._timer = self._loop.call_later(GATHER_SECONDS, self._start)
+
+    def _start(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        self._events_at_work = self._events_gathering
+        self._groups.put(self.gathering)
+        self.gathering, self._events_gathering = [], 0
+
+    def _ended(self) -> None:
+        """The thread has done its group."""
+        together = (self._events_at_work or 0) + self._events_gathering
+        self._expected = together if 1 < together < ENOUGH_EVENTS else 0
+        self._events_at_work = None
+        self._start_or_wait()
 
     def tell(self, callback: Callable[[], None]) -> None:
         """Call something on the event loop; where no job ever came from one, nobody listens."""
@@ -77,30 +129,24 @@ class Worker:
         """Finish the jobs at hand, then close the connection."""
         if not self._closed:
             self._closed = True
-            self.jobs.put(None)
+            if self.gathering:
+                self._start()
+            self._groups.put(None)
             self._thread.join()
             self._db.close()
 
     def _work(self) -> None:
         while True:
-            jobs = self._gather()
-            group = [job for job in jobs if job is not None]
-            if group:
-                _answer(self._transact(group))
-            if len(group) < len(jobs):
-                self._housekeeping.end()
-                return
-            self._housekeeping.work(idle=self.jobs.empty())
-
-    def _gather(self) -> list[_Job | None]:
-        """All jobs that there are; where there is none, what comes until it is time for chores."""
-        try:
-            jobs = [self.jobs.get(timeout=self._housekeeping.wait_seconds())]
-        except queue.Empty:
-            return []
-        while not self.jobs.empty():
-            jobs.append(self.jobs.get())
-        return jobs
+            try:
+                group = self._groups.get(timeout=self._housekeeping.wait_seconds())
+            except queue.Empty:
+                pass
+            else:
+                if group is None:
+                    self._housekeeping.end()
+                    return
+                self._answer(self._transact(group))
+            self._housekeeping.work(idle=self._groups.empty())
 
     def _transact(self, group: list[_Job]) -> "list[tuple[asyncio.Future[Any], Any]]":
         """Run jobs in one transaction; each gets its result, or an exception."""
@@ -132,19 +178,19 @@ class Worker:
             ]
         return results
 
+    def _answer(self, results: "list[tuple[asyncio.Future[Any], Any]]") -> None:
+        """Hand results to their callers, with one hop to the event loop for all of them."""
 
-def _answer(results: "list[tuple[asyncio.Future[Any], Any]]") -> None:
-    """Hand results to their callers, with one hop to the event loop for all of them."""
+        def resolve() -> None:
+            for future, result in results:
+                if future.done():
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+            self._ended()
 
-    def resolve() -> None:
-        for future, result in results:
-            if future.done():
-                continue
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
-
-    loop = results[0][0].get_loop()
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(resolve)
+        loop = results[0][0].get_loop()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(resolve)
