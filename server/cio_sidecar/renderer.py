@@ -6,8 +6,7 @@ The only place that knows both the mapping tables and Customer.io's operations.
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
+from cio_sidecar import compact_json
 from cio_sidecar.customerio import operation as cio
 from cio_sidecar.customerio import templates
 from cio_sidecar.customerio.limits import Problem
@@ -79,14 +78,14 @@ class Renderer:
         if violations:
             return _refused(event, violations)
         try:
-            encoded_event = orjson.dumps(event)
+            encoded_event = compact_json.dumps(event)
         except (TypeError, ValueError):
             return _refused(event, unfit(event) or [_NOT_ENCODABLE])
         if may_be_unfit(event, encoded_event) and (violations := unfit(event)):
             return _refused(event, violations)
         if self._hashes:
             event = hash_emails(event)
-            encoded_event = orjson.dumps(event)
+            encoded_event = compact_json.dumps(event)
         choice = self.tables.choices.get(event["type"])
         plan = choice(event) if choice else None
         if plan is None:

@@ -11,6 +11,7 @@ import pytest
 from cio_sidecar.mapping.transforms import (
     ABSENT,
     TRANSFORMS,
+    UNCHANGED,
     NoValue,
     device_platform,
     email_address,
@@ -316,3 +317,18 @@ def test_a_hash_is_that_of_the_trimmed_lower_cased_text(value: str) -> None:
 )
 def test_a_type_has_its_json_name(value: Any, name: str) -> None:
     assert json_type(value) == name
+
+
+@given(st.sampled_from(sorted(UNCHANGED)), JSON | st.text(" \t\n\u00a0\u2003x", max_size=4))
+@example("text", "x ")
+@example("identifier", " ")
+def test_what_meets_the_condition_of_a_transform_is_left_as_it_is(name: str, value: Any) -> None:
+    if eval(UNCHANGED[name], {"v": value}):
+        assert TRANSFORMS[name](value) is value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("identifier", "u-1"), ("object", {}), ("text", "Order Completed")]
+)
+def test_what_is_usual_meets_the_condition_of_its_transform(name: str, value: Any) -> None:
+    assert eval(UNCHANGED[name], {"v": value})

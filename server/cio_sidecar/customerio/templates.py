@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import orjson
 
+from cio_sidecar import compact_json
 from cio_sidecar.customerio.limits import (
     ATTRIBUTES_BYTES,
     BESIDE_BYTES,
@@ -73,7 +74,7 @@ def encode(spec: Spec, fields: dict[str, Any], *, keep: Collection[str] | None =
         for name, value in values.items()
         if spec.keys[name].type == "person"
     }
-    item = orjson.dumps(_fill(spec.v2, {**values, **persons}))
+    item = compact_json.dumps(_fill(spec.v2, {**values, **persons}))
     marks = 0
     if len(item) > OPERATION_BYTES:
         if spec.v1 == "entity":
@@ -85,7 +86,7 @@ def encode(spec: Spec, fields: dict[str, Any], *, keep: Collection[str] | None =
         marks = V1_ONLY
     beside = b""
     if extra := {name: values[name] for name in spec.beside if name in values}:
-        beside = orjson.dumps(extra)
+        beside = compact_json.dumps(extra)
         if len(beside) > BESIDE_BYTES:
             largest = max(extra, key=lambda name: len(orjson.dumps(extra[name])))
             problems = check_size(largest, len(beside), BESIDE_BYTES)

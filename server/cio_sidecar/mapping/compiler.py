@@ -16,7 +16,7 @@ from cio_sidecar.mapping.expressions import Expression
 from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.select import selections
 from cio_sidecar.mapping.table import SPREAD, Input, Level, Row, When, split_path
-from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, NoValue
+from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, UNCHANGED, NoValue
 
 Output = dict[str, Any]
 Compiled = Callable[[dict[str, Any], list[FieldWarning]], Output]
@@ -199,24 +199,37 @@ class _Compiler:
 
     def _input(self, depth: int, source: Input) -> None:
         """Set v to what the input gives, with its transforms applied."""
-        warns = bool(source.apply)
         if source.path:
             self._read(depth, source.path)
             if selection := self.selected.get(source.path):
                 self._line(depth, "if v.__class__ is dict:")
                 self._line(depth + 1, f"v = {self._constant(selection)}(v)")
+            if source.apply:
+                fits = UNCHANGED.get(source.apply[0]) if len(source.apply) == 1 else None
+                changes = f"v is not ABSENT and not ({fits})" if fits else "v is not ABSENT"
+                self._line(depth, f"if {changes}:")
+                self._transform(depth + 1, source)
         elif source.expr:
             self._line(depth, f"v = {self._constant(Expression(source.expr))}(event)")
-            warns = True
+            self._transform(depth, source, may_be_absent=True)
         else:
             self._line(depth, f"v = {source.value!r}")
-        for transform in source.apply:
-            self._line(depth, "if v.__class__ is not NoValue:")
-            self._line(depth + 1, f"v = t_{transform}(v)")
+            self._transform(depth, source)
         if self.converts_dates and source.apply[-1:] == ("object",):
             self._line(depth, "if v.__class__ is dict:")
             self._line(depth + 1, f"v = {self._constant(dates_to_seconds)}(v)")
-        if warns:
+
+    def _transform(self, depth: int, source: Input, *, may_be_absent: bool = False) -> None:
+        """Apply an input's transforms to v, and warn where that leaves no value.
+
+        ``may_be_absent``: whether v may be a NoValue before.
+        """
+        for transform in source.apply:
+            if may_be_absent:
+                self._line(depth, "if v.__class__ is not NoValue:")
+            self._line(depth + may_be_absent, f"v = t_{transform}(v)")
+            may_be_absent = True
+        if may_be_absent:
             self._line(depth, "if v.__class__ is NoValue and v.why:")
             field = field_of(source) or source.expr[:60]
             self._line(depth + 1, f"warnings.append(FieldWarning({field!r}, v.why))")

@@ -44,8 +44,9 @@ def check(event: Any) -> list[Violation]:
     if event.__class__ is not dict:
         return [Violation("", "WRONG_TYPE", f"an event is an object, got {json_type(event)}")]
     violations: list[Violation] = []
-    if event.get("type") not in EVENT_TYPES:
-        violations.append(_unknown_type(event.get("type")))
+    event_type = event.get("type")
+    if event_type not in EVENT_TYPES:
+        violations.append(_unknown_type(event_type))
     for field in OBJECT_FIELDS:
         value = event.get(field)
         if value is not None and value.__class__ is not dict:

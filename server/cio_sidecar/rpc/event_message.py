@@ -68,7 +68,8 @@ def to_event(message: event_pb2.Event) -> tuple[Event, list[Violation]]:
             event[name] = text
     if objects := _CALL_OBJECTS[call]:
         _set_object(event, objects, getattr(body, objects), violations)
-    _set_object(event, "context", message.context, violations)
+    if message.HasField("context"):
+        _set_object(event, "context", message.context, violations)
     return event, violations
 
 

@@ -1,6 +1,6 @@
 """IngestService: Send, SendBatch and Stream."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -124,15 +124,13 @@ class IngestService:
             await abort_queue(context, error)
 
 
-def _events(messages: Sequence[event_pb2.Event | Undecodable]) -> list[Event | Refused]:
-    events: list[Event | Refused] = []
+def _events(messages: Iterable[event_pb2.Event | Undecodable]) -> Iterator[Event | Refused]:
     for message in messages:
         if isinstance(message, Undecodable):
-            events.append(Refused("", message.violations))
+            yield Refused("", message.violations)
             continue
         event, violations = to_event(message)
-        events.append(Refused(message.message_id, violations) if violations else event)
-    return events
+        yield Refused(message.message_id, violations) if violations else event
 
 
 def _fill(result: ingest_pb2.EventResult, receipt: Receipt) -> None:

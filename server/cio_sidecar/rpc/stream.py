@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from cio.sidecar.v1 import event_pb2, ingest_pb2
@@ -20,7 +20,7 @@ BYTES_AHEAD: Final = 16 * 1024 * 1024
 """At how many bytes of them no more are read."""
 _FULL_AGAIN_SECONDS: Final = 0.1
 
-ToEvents = Callable[[Sequence[event_pb2.Event | Undecodable]], list[Event | Refused]]
+ToEvents = Callable[[Sequence[event_pb2.Event | Undecodable]], Iterable[Event | Refused]]
 
 
 class Accepted(NamedTuple):
