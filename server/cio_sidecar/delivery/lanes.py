@@ -195,12 +195,14 @@ class Lanes:
         if trouble and self.size <= 2 * len(self._lanes):
             # It would find little, and is asked again and again.
             return False
-        ready = [lane for lane in self._ready if lane.state is State.READY and not lane.most]
+        ready = (lane for lane in self._ready if lane.state is State.READY and not lane.most)
         if not trouble and any(not lane.failures for lane in ready):
+            # Nearly always the first is well: the many behind it are not looked at.
             return False
         before = self.size
-        for lane in ready:
-            self._unload(lane, behind=lane.events[0].seq)
+        for lane in self._ready:
+            if lane.state is State.READY and not lane.most:
+                self._unload(lane, behind=lane.events[0].seq)
         for _, _, lane in self._backing_off:
             if lane.state is State.BACKING_OFF and lane.events and not lane.events[0].done:
                 self._unload(lane)
