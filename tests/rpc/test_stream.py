@@ -117,6 +117,12 @@ async def test_acks_come_in_order_and_settle_everything(caller: Caller) -> None:
     assert await numbers_at_the_fake(caller, 100) == list(range(1, 101))
 
 
+async def test_messages_of_which_events_are_named_have_acks_of_their_own(caller: Caller) -> None:
+    acks = await caller.stream(message(number, bad()) for number in range(1, 51))
+    assert [ack.sequence for ack in acks] == list(range(1, 51))
+    assert places(acks) == [(number, 0, REFUSED) for number in range(1, 51)]
+
+
 async def test_an_ack_comes_while_the_stream_stays_open(caller: Caller) -> None:
     stream = caller.ingest.Stream()
     for number in (1, 2, 3):
@@ -246,6 +252,8 @@ async def test_thousands_of_messages_flow_through_in_order(caller: Caller) -> No
     sequences = [ack.sequence for ack in acks]
     assert sequences == sorted(set(sequences))
     assert sequences[-1] == 3000
+    # Those that share a transaction share an ack.
+    assert len(acks) < 1500
     assert places(acks) == []
     numbers = await numbers_at_the_fake(caller, 6000)
     assert [number for number in numbers if number % 2 == 0] == list(range(2, 6001, 2))

@@ -130,14 +130,15 @@ async def test_a_full_queue_holds_a_stream_back_and_takes_it_on_in_order(
                 acks.append(ack.sequence)  # noqa: PERF401 (read while it goes on)
 
         reading = asyncio.create_task(read_acks())
-        await until(lambda: len(acks) > 5, "the first acks")
+        await until(lambda: acks and acks[-1] > 5, "the first acks")
         _, error = await fill(caller)
         assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert len(acks) < count
+        assert acks[-1] < count
         assert not reading.done()
         fake.heal()
         await asyncio.wait_for(reading, 30)
-        assert acks == list(range(1, count + 1))
+        assert acks == sorted({*acks})
+        assert acks[-1] == count
         await caller.settled()
         streamed = [n for event in fake.events if (n := event["data"]["n"]) > 1_000 or n < 0]
         assert streamed == [1_000 + n if n % 3 else -1 for n in range(1, count + 1)]
@@ -157,8 +158,8 @@ async def test_a_stream_that_waits_ends_when_the_sidecar_stops(
     acks, error = await asyncio.wait_for(waiting, 30)
     assert error.code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
     settled = [ack.sequence for ack in acks]
-    assert settled == list(range(1, len(acks) + 1))
-    assert len(acks) < 60
+    assert settled == sorted({*settled})
+    assert max(settled, default=0) < 60
     gc.collect()
     await asyncio.sleep(0)
     # The messages behind the one that was turned away failed too, and nobody asks why.

@@ -98,10 +98,11 @@ class IngestService:
             stream.stop()
         try:
             async with aclosing(stream.accepted(requests)) as messages:
-                async for sequence, receipts in messages:
-                    yield ingest_pb2.StreamResponse(
-                        sequence=sequence, results=_notable(sequence, receipts)
-                    )
+                async for sequence, receipts, more in messages:
+                    results = _notable(sequence, receipts)
+                    # An ack that names events stays as small as its message makes it.
+                    if results or not more:
+                        yield ingest_pb2.StreamResponse(sequence=sequence, results=results)
         except QueueError as error:
             await abort_queue(context, error)
         except InvalidRequest as error:

@@ -28,6 +28,8 @@ class Accepted(NamedTuple):
 
     sequence: int
     receipts: list[Receipt]
+    more: bool
+    """Whether the one behind it is settled as well: an ack of that one will do for both."""
 
 
 class _Message(NamedTuple):
@@ -65,10 +67,17 @@ class EventStream:
         if self._stopped:
             reader.cancel()
         try:
-            while (message := await self._messages.get()) is not None:
-                yield Accepted(message.sequence, await message.accepting)
+            message = await self._messages.get()
+            while message is not None:
+                receipts = await message.accepting
+                # Those that share a transaction are settled together.
+                at_hand = not self._messages.empty()
+                behind = self._messages.get_nowait() if at_hand else None
+                more = behind is not None and _is_settled(behind.accepting)
+                yield Accepted(message.sequence, receipts, more)
                 self._bytes -= message.size
                 self._change.set()
+                message = behind if at_hand else await self._messages.get()
             if reader.cancelled():
                 raise QueueError("the sidecar is shutting down")
             reader.result()
@@ -137,6 +146,10 @@ class EventStream:
         # Take note of an error that nobody asks for: the stream has ended by the one before it.
         if not task.cancelled():
             task.exception()
+
+
+def _is_settled(accepting: "asyncio.Task[list[Receipt]]") -> bool:
+    return accepting.done() and not accepting.cancelled() and accepting.exception() is None
 
 
 def required(field: str) -> Violation:

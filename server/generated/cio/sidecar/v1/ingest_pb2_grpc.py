@@ -86,8 +86,9 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Stream(self, request_iterator, context):
-        """Accepts events for as long as the caller likes. Acks come in order; flow
-        control holds back a caller that is faster than the disk.
+        """Accepts events for as long as the caller likes. Acks come in order, and one
+        may settle several messages; flow control holds back a caller that is
+        faster than the disk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,8 +48,9 @@ class IngestServiceStub:
     the call is OK even if every event was refused.
     """
     Stream: _grpc.StreamStreamMultiCallable[_ingest_pb2.StreamRequest, _ingest_pb2.StreamResponse]
-    """Accepts events for as long as the caller likes. Acks come in order; flow
-    control holds back a caller that is faster than the disk.
+    """Accepts events for as long as the caller likes. Acks come in order, and one
+    may settle several messages; flow control holds back a caller that is
+    faster than the disk.
     """
 
 @_typing.type_check_only
@@ -72,8 +73,9 @@ class IngestServiceAsyncStub(IngestServiceStub):
     the call is OK even if every event was refused.
     """
     Stream: _aio.StreamStreamMultiCallable[_ingest_pb2.StreamRequest, _ingest_pb2.StreamResponse]  # type: ignore[assignment]
-    """Accepts events for as long as the caller likes. Acks come in order; flow
-    control holds back a caller that is faster than the disk.
+    """Accepts events for as long as the caller likes. Acks come in order, and one
+    may settle several messages; flow control holds back a caller that is
+    faster than the disk.
     """
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -111,8 +113,9 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_ingest_pb2.StreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_pb2.StreamResponse], _abc.AsyncIterator[_ingest_pb2.StreamResponse]]:
-        """Accepts events for as long as the caller likes. Acks come in order; flow
-        control holds back a caller that is faster than the disk.
+        """Accepts events for as long as the caller likes. Acks come in order, and one
+        may settle several messages; flow control holds back a caller that is
+        faster than the disk.
         """
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
