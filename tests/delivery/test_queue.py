@@ -232,6 +232,7 @@ class TestGroupCommit:
         self, queue: SqliteQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(worker, "GATHER_SECONDS", 3600)
+        monkeypatch.setattr(worker, "MOST_SECONDS", 3600)
         for _ in range(3):
             assert await queue.put([event("ann")]) == [True]
             await queue.settle([lease.seq for lease in await queue.lease(10)])
@@ -252,6 +253,7 @@ class TestGroupCommit:
         with opened(path) as queue:
             await asyncio.gather(*(queue.put([event(f"p{n}")]) for n in range(20)))
             monkeypatch.setattr(worker, "GATHER_SECONDS", 3600)
+            monkeypatch.setattr(worker, "MOST_SECONDS", 3600)
             waits = asyncio.create_task(queue.put([event("ann", "last")]))
             await until(lambda: len(queue._worker.gathering) == 1)
             queue.close()

@@ -1,8 +1,8 @@
 """The queue's thread: it owns the connection, and runs what has gathered in one transaction.
 
-A transaction costs the same for one event as for twenty. So where events come one by one, and many
-callers wait at a time, a few milliseconds are waited for more of them; a caller that is alone never
-waits for others.
+A transaction costs the same for one event as for twenty. So where events come one by one, and
+several callers wait at a time, it waits a few milliseconds for more of them: the more that come,
+the longer. A caller that is alone never waits for others.
 """
 
 import asyncio
@@ -20,8 +20,10 @@ from cio_sidecar.delivery.queue.events import Events
 from cio_sidecar.delivery.queue.housekeeping import Housekeeping
 from cio_sidecar.delivery.queue.trouble import is_of_the_disk, is_of_the_file, queue_error
 
-GATHER_SECONDS: Final = 0.005
-"""How long jobs wait for others, at the most."""
+GATHER_SECONDS: Final = 0.001
+"""How long jobs wait for each event that is expected, at the most."""
+MOST_SECONDS: Final = 0.01
+"""How long for all of them."""
 ENOUGH_EVENTS: Final = 100
 """Of how many events on their way together none are waited for."""
 
@@ -103,7 +105,8 @@ class Worker:
         if self._events_gathering >= self._expected:
             self._start()
         elif self._timer is None and self._loop:
-            self._timer = self._loop.call_later(GATHER_SECONDS, self._start)
+            wait = min(MOST_SECONDS, GATHER_SECONDS * self._expected)
+            self._timer = self._loop.call_later(wait, self._start)
 
     def _start(self) -> None:
         if self._timer:
