@@ -31,6 +31,9 @@ class Status(Enum):
     REFUSED = "refused"
 
 
+_STATUSES: Final = tuple(Status)
+
+
 @dataclass(slots=True)
 class Receipt:
     """What became of one event."""
@@ -151,8 +154,9 @@ class Intake:
                 if not is_new:
                     receipt.status = Status.DUPLICATE
         statuses = [receipt.status for receipt in rendered.receipts]
-        for status in Status:
-            self.counters.by_status[status] += statuses.count(status)
+        for status in _STATUSES:
+            if count := statuses.count(status):
+                self.counters.by_status[status] += count
         self.counters.warned += sum([bool(receipt.warnings) for receipt in rendered.receipts])
         return rendered.receipts
 
