@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from cio.sidecar.v1 import event_pb2, ingest_pb2
-from cio_conformance.fake import Received, host_aiohttp
+from cio_conformance.fake import Received
 
 from tests.delivery.process import Caller, Sidecar, sidecar, track
 from tests.delivery.support import (
@@ -44,13 +44,6 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def fake() -> Script:
     return Script()
-
-
-@pytest.fixture
-async def url(fake: Script) -> AsyncIterator[str]:
-    running = await host_aiohttp.start(fake)
-    yield running.url
-    await running.stop()
 
 
 class Workload:

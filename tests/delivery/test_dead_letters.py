@@ -23,11 +23,6 @@ from hypothesis import strategies as st
 from tests.delivery.support import NOW, Clock, opened, rows, stored_ids
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue.sqlite3"
-
-
 def stored(message_id: str, **fields: Any) -> Entry:
     event = {"type": "track", "event": "E", "userId": "u1", "messageId": message_id}
     event |= {"receivedAt": "2026-03-02T09:30:00.000Z", **fields}

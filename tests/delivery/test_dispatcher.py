@@ -54,28 +54,6 @@ from tests.delivery.support import (
 NOBODY = "http://127.0.0.1:1"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue.sqlite3"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock(1000.0)
-
-
-@pytest.fixture
-def fake(clock: Clock) -> Script:
-    return Script(clock)
-
-
-@pytest.fixture
-async def url(fake: Script) -> AsyncIterator[str]:
-    running = await host_aiohttp.start(fake)
-    yield running.url
-    await running.stop()
-
-
 def dead_letters(path: Path) -> list[dict[str, Any]]:
     """All that a queue file that nobody has open keeps of dead letters, but for the times."""
     told = ["reason", "status", "attempts", "method", "path", "request", "response"]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from cio_conformance.fake import Request, Response, host_aiohttp
+from cio_conformance.fake import Request, Response
 from cio_sidecar.customerio.operation import JOINED
 from cio_sidecar.delivery import dispatcher as dispatcher_module
 from cio_sidecar.delivery.lanes import LANE_EVENTS
@@ -25,28 +24,6 @@ from tests.delivery.support import (
     stored_ids,
     until,
 )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue.sqlite3"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock(1000.0)
-
-
-@pytest.fixture
-def fake(clock: Clock) -> Script:
-    return Script(clock)
-
-
-@pytest.fixture
-async def url(fake: Script) -> AsyncIterator[str]:
-    running = await host_aiohttp.start(fake)
-    yield running.url
-    await running.stop()
 
 
 def fails(marker: bytes, status: int = 500, body: bytes = b"") -> object:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-from cio_conformance.fake import host_aiohttp
 from cio_sidecar.customerio.outcome import Outcome
 from cio_sidecar.delivery.queue.entry import Leased
 from cio_sidecar.delivery.result import Result
@@ -20,28 +17,6 @@ from tests.delivery.support import (
     malformed,
     until,
 )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue.sqlite3"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock(1000.0)
-
-
-@pytest.fixture
-def fake(clock: Clock) -> Script:
-    return Script(clock)
-
-
-@pytest.fixture
-async def url(fake: Script) -> AsyncIterator[str]:
-    running = await host_aiohttp.start(fake)
-    yield running.url
-    await running.stop()
 
 
 async def test_a_suspended_delivery_sends_nothing_until_it_is_resumed(

@@ -47,11 +47,6 @@ from tests.delivery.support import (
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue.sqlite3"
-
-
-@pytest.fixture
 def clock() -> Clock:
     return Clock()
 

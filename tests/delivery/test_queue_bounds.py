@@ -28,11 +28,6 @@ MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue.sqlite3"
-
-
-@pytest.fixture
 def queue(path: Path) -> Iterator[SqliteQueue]:
     with opened(path) as queue:
         yield queue

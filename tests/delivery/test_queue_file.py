@@ -58,11 +58,6 @@ COUNTED = (
 TOTALS = "SELECT waiting, waiting_bytes, remembered, dead_letters, dead_letter_bytes FROM totals"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "queue.sqlite3"
-
-
 def version_1(path: Path, waiting: dict[int, Entry], dead: dict[int, Entry]) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = WAL")

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cio_conformance.fake import host_aiohttp
 from cio_sidecar.delivery.queue.schema import SCHEMA_VERSION
 
 from tests.delivery.process import Caller, sidecar, track
@@ -30,13 +29,6 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def fake() -> Script:
     return Script()
-
-
-@pytest.fixture
-async def url(fake: Script) -> AsyncIterator[str]:
-    running = await host_aiohttp.start(fake)
-    yield running.url
-    await running.stop()
 
 
 async def test_what_the_first_version_left_is_delivered_before_what_comes(

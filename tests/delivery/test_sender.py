@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import orjson
 import pytest
-from cio_conformance.fake import Response, host_aiohttp
+from cio_conformance.fake import Response
 from cio_sidecar.customerio.request import Request as Asked
 from cio_sidecar.delivery.sender import Sender, Unreachable, proxy_of
 
@@ -17,13 +17,6 @@ from tests.delivery.support import API_KEY, SITE_ID, Script, free_port
 @pytest.fixture
 def fake() -> Script:
     return Script()
-
-
-@pytest.fixture
-async def url(fake: Script) -> AsyncIterator[str]:
-    running = await host_aiohttp.start(fake)
-    yield running.url
-    await running.stop()
 
 
 class TestTheSender:
