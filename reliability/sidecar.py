@@ -10,11 +10,16 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import aiohttp
 
 from reliability.errors import Broken
 from reliability.ledger import DeadLetter, Interruptions
+
+_ON_ITS_WAY_SECONDS: Final = 0.2
+"""For how long what a killed sidecar has sent may come to the receiver yet: less than the next one
+needs to start."""
 
 
 class Sidecar:
@@ -62,7 +67,7 @@ class Sidecar:
         began = time.monotonic()
         await self.end(number)
         await self.start()
-        self.interruptions.spans.append((began, time.monotonic()))
+        self.interruptions.spans.append((began, time.monotonic() + _ON_ITS_WAY_SECONDS))
 
     async def end(self, number: int = signal.SIGTERM) -> int:
         """End it by a signal; its exit code. Raises Broken where it does not end."""
