@@ -149,7 +149,7 @@ class Worker:
                     self._housekeeping.end()
                     return
                 self._answer(self._transact(group))
-            self._housekeeping.work(idle=self._groups.empty())
+            self._housekeeping.work(idle=self._groups.empty() and not self.gathering)
 
     def _transact(self, group: list[_Job]) -> "list[tuple[asyncio.Future[Any], Any]]":
         """Run jobs in one transaction; each gets its result, or an exception."""
