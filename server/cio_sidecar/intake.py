@@ -173,7 +173,8 @@ def complete(event: Event, received_at: str, new_message_id: Callable[[], str]) 
 
 def iso_time(unix_seconds: float) -> str:
     """A moment as ISO 8601 in UTC, with milliseconds."""
-    milliseconds = int(unix_seconds * 1000)
+    # By way of microseconds: 1.001 s are 1,000.99… ms for a double.
+    milliseconds = round(unix_seconds * 1_000_000) // 1000
     return f"{_iso_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 

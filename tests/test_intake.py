@@ -1,0 +1,29 @@
+"""The one way in, whatever door an event comes through."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from cio_sidecar.intake import iso_time
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(st.integers(-2_000_000_000_000, 7_000_000_000_000))
+def test_a_time_of_whole_milliseconds_is_written_as_it_is(milliseconds: int) -> None:
+    written = datetime.fromisoformat(iso_time(milliseconds / 1000))
+    assert round(written.timestamp() * 1000) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_772_443_800.001, "2026-03-02T09:30:00.001Z"),
+        (1_772_443_800.9999, "2026-03-02T09:30:00.999Z"),
+        (-0.5, "1969-12-31T23:59:59.500Z"),
+    ],
+)
+def test_a_time_is_iso_8601_in_utc_to_the_millisecond(seconds: float, written: str) -> None:
+    assert iso_time(seconds) == written
