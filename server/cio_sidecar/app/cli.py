@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 _FLAGS: Final = tuple(name for name in Settings.model_fields if name not in SECRETS)
 # The fake stands in for all of these.
 _NOT_OF_DEV: Final = frozenset(
-    {"site_id", "site_id_file", "api_key_file", "region", "base_url", "data_dir"}
+    {"site_id", "site_id_file", "api_key_file", "region", "base_url", "data_dir", "shared_listen"}
     | {"tls_cert_file", "tls_key_file", "tls_client_ca_file"}
 )
 _OF_MAPPING: Final = ("profile", "overlay", *(field.name for field in fields(Options)))

@@ -61,6 +61,11 @@ class Settings(BaseSettings):
     listen: str = Field(
         "127.0.0.1:50051", description="Where gRPC listens: host:port or unix:PATH."
     )
+    shared_listen: str = Field(
+        "off",
+        description="Where gRPC listens beside other sidecars of this machine, among which the "
+        "system spreads connections: host:port, or off.",
+    )
     tls_cert_file: Path | None = Field(
         None,
         description="Certificate (PEM) of gRPC and of CIO_HTTP_INGEST, which speak TLS with it.",

@@ -49,6 +49,7 @@ class Sidecar:
         self.settings = settings
         self.address = ""
         """Where gRPC listens."""
+        self.shared_address: str | None = None
         self.http_address: str | None = None
         self.http_ingest_address: str | None = None
         self._stack = AsyncExitStack()
@@ -152,6 +153,10 @@ class Sidecar:
         self.address = await self._listening(
             "CIO_LISTEN", lambda listen: server.start(listen, credentials)
         )
+        if settings.shared_listen != "off":
+            self.shared_address = await self._listening(
+                "CIO_SHARED_LISTEN", lambda listen: server.share(listen, credentials)
+            )
         log.info(
             "serving on %s%s, delivering to %s (api %s, profile %s); %d event(s) in the queue",
             self.address,
@@ -161,6 +166,8 @@ class Sidecar:
             settings.profile,
             self.queue.waiting,
         )
+        if self.shared_address:
+            log.info("serving on %s too, which others may share", self.shared_address)
         if self.http_address:
             log.info("readiness and metrics on http://%s", self.http_address)
         if self.http_ingest_address:

@@ -22,9 +22,9 @@ def port_of(address: str) -> int | None:
     return int(port) if good else None
 
 
-async def require_free(listen: str) -> None:
+async def require_free(listen: str, *, shared: bool = False) -> None:
     """Raises OSError, which says why and what to do, where ``host:port`` or ``unix:PATH`` can't be
-    listened on.
+    listened on; ``shared``: together with others who share it.
 
     gRPC would log it in its own words, and say nothing of it to who asks it to listen.
     """
@@ -32,7 +32,7 @@ async def require_free(listen: str) -> None:
         if listen.startswith("unix:"):
             _try_path(listen.removeprefix("unix:").removeprefix("//"))
         else:
-            await _try_port(listen)
+            await _try_port(listen, shared=shared)
     except socket.gaierror as error:
         raise _refusal(listen, f"{error.strerror}: check the name") from None
     except OSError as error:
@@ -60,7 +60,7 @@ def _try_path(path: str) -> None:
         raise OSError(errno.EACCES, "")
 
 
-async def _try_port(listen: str) -> None:
+async def _try_port(listen: str, *, shared: bool) -> None:
     """Bind to one of the addresses of a name, which is enough for gRPC as well."""
     host, _, port = listen.rpartition(":")
     loop = asyncio.get_running_loop()
@@ -72,6 +72,8 @@ async def _try_port(listen: str) -> None:
             with socket.socket(family, kind, protocol) as probe:
                 # A port whose connections have just ended is free.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if shared:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 probe.bind(address)
         except OSError as error:
             first = first or error

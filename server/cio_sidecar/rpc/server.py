@@ -1,17 +1,20 @@
 """The gRPC server: the services, health checking and reflection."""
 
+import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 import grpc
-from cio.sidecar.v1 import delivery_pb2, ingest_pb2, mapping_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cio_sidecar.rpc.address import port_of, require_free
+from cio_sidecar.rpc.delivery_service import SERVICE as DELIVERY
 from cio_sidecar.rpc.delivery_service import DeliveryService
 from cio_sidecar.rpc.health import Health
 from cio_sidecar.rpc.ingest import SERVICE as INGEST
 from cio_sidecar.rpc.ingest import IngestService
+from cio_sidecar.rpc.mapping_service import SERVICE as MAPPING
 from cio_sidecar.rpc.mapping_service import MappingService
 
 MESSAGE_BYTES: Final = 16 * 1024 * 1024
@@ -21,8 +24,6 @@ _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
-    # A second sidecar on the port must fail to start, not share it.
-    ("grpc.so_reuseport", 0),
     # Callers may keep idle connections alive with pings, as often as every ten seconds.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -30,7 +31,7 @@ _OPTIONS: Final = (
 
 
 class Server:
-    """A server that listens on one address."""
+    """The services at an address, and, where one is shared, at that too."""
 
     def __init__(
         self, ingest: IngestService, mapping: MappingService, delivery: DeliveryService
@@ -39,17 +40,9 @@ class Server:
         self._delivery = delivery
         self._health = Health()
         self._accepting = True
-        self._server = grpc.aio.server(options=_OPTIONS)
-        services = (ingest, mapping, delivery)
-        self._server.add_generic_rpc_handlers(tuple(each.handler() for each in services))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._names = [
-            service.full_name
-            for file in (ingest_pb2, mapping_pb2, delivery_pb2)
-            for service in file.DESCRIPTOR.services_by_name.values()
-        ]
-        others = (_HEALTH, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection((*self._names, *others), self._server)
+        self._servers: list[grpc.aio.Server] = []
+        self._shared = {INGEST: ingest.handler(), MAPPING: mapping.handler()}
+        self._own = {**self._shared, DELIVERY: delivery.handler()}
 
     async def start(self, listen: str, credentials: grpc.ServerCredentials | None = None) -> str:
         """Listen on ``host:port`` or ``unix:PATH``; returns the address, with the port it got.
@@ -61,26 +54,51 @@ class Server:
         if not is_socket and port_of(listen) is None:
             # gRPC would take a default port, or what is left of a number that is too large.
             raise ValueError(f"expected host:port or unix:PATH, got {listen!r}")
-        await require_free(listen)
+        address = await self._serve(listen, self._own, credentials, shared=False)
+        for name in self._own:
+            if name != INGEST:
+                self._health.set(name, serving=True)
+        self.set_accepting(self._accepting)
+        return address
+
+    async def share(self, listen: str, credentials: grpc.ServerCredentials | None = None) -> str:
+        """Listen on a ``host:port`` as well that other sidecars of this machine listen on too: the
+        system gives each connection to one of them.
+
+        DeliveryService is not served there: nobody could know whose queue it tells of. Raises as
+        start() does.
+        """
+        if port_of(listen) is None:
+            raise ValueError(f"expected host:port, got {listen!r}")
+        return await self._serve(listen, self._shared, credentials, shared=True)
+
+    async def _serve(
+        self,
+        listen: str,
+        handlers: Mapping[str, grpc.GenericRpcHandler],
+        credentials: grpc.ServerCredentials | None,
+        *,
+        shared: bool,
+    ) -> str:
+        # Without reuse, a second sidecar on the port fails to start.
+        server = grpc.aio.server(options=(*_OPTIONS, ("grpc.so_reuseport", int(shared))))
+        server.add_generic_rpc_handlers(tuple(handlers.values()))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (*handlers, _HEALTH, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        await require_free(listen, shared=shared)
         try:
-            port = self._add_port(listen, credentials)
+            if credentials is None:
+                port = server.add_insecure_port(listen)
+            else:
+                port = server.add_secure_port(listen, credentials)
         except RuntimeError:
             port = 0
         if not port:
             raise OSError(f"can't listen on {listen}: gRPC's line above says why")
-        await self._server.start()
-        for name in self._names:
-            if name != INGEST:
-                self._health.set(name, serving=True)
-        self.set_accepting(self._accepting)
-        if listen.startswith("unix:"):
-            return listen
-        return f"{listen.rpartition(':')[0]}:{port}"
-
-    def _add_port(self, listen: str, credentials: grpc.ServerCredentials | None) -> int:
-        if credentials is None:
-            return self._server.add_insecure_port(listen)
-        return self._server.add_secure_port(listen, credentials)
+        await server.start()
+        self._servers.append(server)
+        return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
     def set_accepting(self, accepting: bool) -> None:
         """Whether events can be stored; else the whole, and IngestService, are NOT_SERVING."""
@@ -96,4 +114,4 @@ class Server:
         self._health.stop()
         self._ingest.stop()
         self._delivery.stop()
-        await self._server.stop(grace_seconds)
+        await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
