@@ -20,6 +20,7 @@ class Flow:
     """Events a message."""
     in_flight: int = 64
     """Messages."""
+    connections: int = 1
     people: int = 10_000
     size_bytes: int = 0
     """Of an event; 0: that of an order."""
@@ -32,6 +33,7 @@ class Flow:
             "batch": self.batch,
             "people": self.people,
             "in-flight": self.in_flight,
+            "connections": self.connections,
         }
         return [word for name, value in given.items() for word in (f"-{name}", str(value))]
 

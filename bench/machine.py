@@ -14,6 +14,8 @@ _CORES: Final = sorted(os.sched_getaffinity(0))
 
 SERVER_CORE: Final = _CORES[0]
 """Where what is measured runs: a sidecar, a server that does nothing, another client."""
+SECOND_CORE: Final = _CORES[min(1, len(_CORES) - 1)]
+"""Where a second sidecar runs: on a machine of two cores, with everything else."""
 LOAD_CORE: Final = _CORES[-1]
 """Where everything else runs."""
 

@@ -63,7 +63,11 @@ class Server:
 
 @contextmanager
 def sidecar(
-    sink: str, settings: Mapping[str, str] = {}, *, uncapped: bool = False
+    sink: str,
+    settings: Mapping[str, str] = {},
+    *,
+    uncapped: bool = False,
+    core: int = SERVER_CORE,
 ) -> Iterator[Server]:
     """A sidecar with an empty queue that delivers to the sink; removed with its queue at the end.
 
@@ -87,7 +91,7 @@ def sidecar(
         module = "bench.uncapped" if uncapped else "cio_sidecar"
         command = [sys.executable, "-m", module, "serve"]
         began = time.monotonic()
-        with _running(on_core(SERVER_CORE, *command), environment) as process:
+        with _running(on_core(core, *command), environment) as process:
             _until_serving(process, target)
             yield Server(process.pid, target, time.monotonic() - began)
 

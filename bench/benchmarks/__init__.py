@@ -1,7 +1,7 @@
 """The benchmarks, by name."""
 
 from bench.benchmark import Benchmark
-from bench.benchmarks import backlog, growth, latency, parts, start, throughput
+from bench.benchmarks import backlog, growth, latency, parts, shared, start, throughput
 
 ALL: dict[str, Benchmark] = {
     each.name: each
@@ -10,6 +10,7 @@ ALL: dict[str, Benchmark] = {
         *latency.BENCHMARKS,
         *parts.BENCHMARKS,
         *start.BENCHMARKS,
+        *shared.BENCHMARKS,
         *backlog.BENCHMARKS,
         *growth.BENCHMARKS,
     )

@@ -30,14 +30,14 @@ type result struct {
 }
 
 type load struct {
-	connection *grpc.ClientConn
-	events     *events
-	method     string
-	most       int64         // messages to send; 0: any number
-	until      time.Duration // how long to send; 0: as long as it takes
-	inFlight   int           // messages at a time
-	every      time.Duration // between two messages; 0: whenever one fewer is in flight
-	pause      time.Duration // before each message
+	connections []*grpc.ClientConn // messages go by each in turn; a stream, by the first
+	events      *events
+	method      string
+	most        int64         // messages to send; 0: any number
+	until       time.Duration // how long to send; 0: as long as it takes
+	inFlight    int           // messages at a time
+	every       time.Duration // between two messages; 0: whenever one fewer is in flight
+	pause       time.Duration // before each message
 
 	started time.Time
 	sent    int64
@@ -57,6 +57,7 @@ func run(arguments []string) error {
 	until := flags.Duration("for", 0, "how long to send; 0: until all messages are sent")
 	batch := flags.Int("batch", 1, "events a message")
 	people := flags.Int64("people", 10000, "how many people the events are of")
+	connections := flags.Int("connections", 1, "over how many connections messages go")
 	inFlight := flags.Int("in-flight", 64, "messages in flight at a time")
 	pause := flags.Duration("pause", 0, "how long to rest before each message")
 	rate := flags.Float64("rate", 0, "messages a second, whether or not earlier ones are acked")
@@ -65,18 +66,17 @@ func run(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	connection, err := grpc.NewClient(*target,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
-	if err != nil {
-		return err
-	}
-	defer connection.Close()
-	ready, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
 	l := &load{
-		connection: connection, events: events, method: *method,
+		events: events, method: *method,
 		most: *most, until: *until, inFlight: *inFlight, pause: *pause,
+	}
+	for range *connections {
+		connection, err := connect(*target)
+		if err != nil {
+			return err
+		}
+		defer connection.Close()
+		l.connections = append(l.connections, connection)
 	}
 	if *rate > 0 {
 		l.every = time.Duration(float64(time.Second) / *rate)
@@ -84,13 +84,6 @@ func run(arguments []string) error {
 	play := l.unary
 	if *method == "Stream" {
 		play = l.stream
-	}
-	// The connection is made before the clock runs.
-	connection.Connect()
-	for state := connection.GetState(); state != connectivity.Ready; state = connection.GetState() {
-		if !connection.WaitForStateChange(ready, state) {
-			return fmt.Errorf("no connection to %s", *target)
-		}
 	}
 	cpu := cpuSeconds()
 	l.started = time.Now()
@@ -102,6 +95,26 @@ func run(arguments []string) error {
 		StartedAt: unixSeconds(l.started), Seconds: time.Since(l.started).Seconds(),
 		CPUSeconds: cpuSeconds() - cpu, LatencyMS: percentiles(l.latencies),
 	})
+}
+
+// connect makes a connection, before the clock runs.
+func connect(target string) (*grpc.ClientConn, error) {
+	connection, err := grpc.NewClient(target,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
+	if err != nil {
+		return nil, err
+	}
+	ready, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	connection.Connect()
+	for state := connection.GetState(); state != connectivity.Ready; state = connection.GetState() {
+		if !connection.WaitForStateChange(ready, state) {
+			connection.Close()
+			return nil, fmt.Errorf("no connection to %s", target)
+		}
+	}
+	return connection, nil
 }
 
 // turn waits for the turn of the next message, and says when that is: a server that is late makes
@@ -142,13 +155,14 @@ func (l *load) unary() error {
 			break
 		}
 		message := l.events.next(nil, 1)
+		connection := l.connections[l.sent%int64(len(l.connections))]
 		l.sent++
 		l.bytes += int64(len(message))
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
 			var answer []byte
-			err := l.connection.Invoke(context.Background(), service+l.method, message, &answer)
+			err := connection.Invoke(context.Background(), service+l.method, message, &answer)
 			if err != nil {
 				select {
 				case failed <- err:
@@ -171,7 +185,7 @@ func (l *load) stream() error {
 	description := &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 	context, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	stream, err := l.connection.NewStream(context, description, service+l.method)
+	stream, err := l.connections[0].NewStream(context, description, service+l.method)
 	if err != nil {
 		return err
 	}
