@@ -125,6 +125,15 @@ def test_the_gitlab_job_sets_what_it_reads_and_keeps_what_it_writes() -> None:
     assert written == kept
 
 
+def test_each_use_of_the_action_can_name_its_artifact() -> None:
+    action = read(ACTION)
+    (upload,) = [
+        step for step in action["runs"]["steps"] if "upload-artifact" in step.get("uses", "")
+    ]
+    assert upload["with"]["name"] == "${{ inputs.artifact }}"
+    assert action["inputs"]["artifact"]["default"]
+
+
 def test_the_documents_show_both_files() -> None:
     page = (ROOT / "docs" / "conformance.md").read_text("utf-8")
     shown = GITLAB.read_text("utf-8").partition("\n")[2].partition("\n")[2]
@@ -132,5 +141,6 @@ def test_the_documents_show_both_files() -> None:
     (job,) = re.findall(r"```yaml\n(# \.github/workflows/.*?)```", page, re.DOTALL)
     steps = yaml.safe_load(job)["jobs"]["conformance"]["steps"]
     (use,) = [step for step in steps if step.get("uses") == "./.github/actions/cio-conformance"]
-    assert {*use["with"]} == {*read(ACTION)["inputs"]}
+    needed = {name for name, given in read(ACTION)["inputs"].items() if given.get("required")}
+    assert {*use["with"]} == needed
     assert "(ci/github-action.yml)" in page

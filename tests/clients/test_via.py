@@ -85,6 +85,31 @@ def test_several_drivers_share_a_sidecar(cases: Path) -> None:
     assert code == 1
 
 
+def test_a_known_failure_can_be_that_of_a_driver_as_the_run_shows_it(
+    cases: Path, tmp_path: Path
+) -> None:
+    drivers = ("--via", toy(), "--via", toy("doubles"), "--via-route", "json")
+    _, output = run(cases, *drivers)
+    lines = output.splitlines()
+    names = [line.removeprefix("FAILED ") for line in lines if line.startswith("FAILED ")]
+    assert len(names) == 2
+    known = tmp_path / "known.txt"
+    known.write_text("\n".join(names))
+    code, output = run(cases, *drivers, "--known-failing", str(known))
+    assert output.splitlines()[-1] == "4 passed, 0 failed, 0 skipped, 2 known to fail"
+    assert code == 0
+    # A line that is not of this run, as of another driver, is no mistake, and makes nothing known.
+    known.write_text("\n".join(name.replace("doubles", "halves") for name in names))
+    code, output = run(cases, *drivers, "--known-failing", str(known))
+    assert output.splitlines()[-1] == "4 passed, 2 failed, 0 skipped"
+    assert code == 1
+    # One that no run shows is.
+    known.write_text(names[0].replace("send json", "send jsn"))
+    code, output = run(cases, *drivers, "--known-failing", str(known))
+    assert "there is no case" in output
+    assert code == 2
+
+
 def test_the_report_in_json_names_the_driver_the_call_and_the_route(
     cases: Path, tmp_path: Path
 ) -> None:
