@@ -50,7 +50,7 @@ kills: $(VENV)/ready ## Kill a sidecar under load ROUNDS=10 times, and judge
 QUICK ?=
 ONLY ?=
 bench: $(VENV)/bench ## Measure, and write docs/performance.md (QUICK=1; ONLY=batch-json,unary writes nothing)
-	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(ARGS)
 
 UNBROKEN := cd protos && ../$(BIN)/buf breaking --exclude-imports --against released.txtpb
 lint: $(VENV)/ready ## Check format, style, types, imports and protos

@@ -21,8 +21,14 @@ from bench.result import Found, shown, spread
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--only", default="", help=f"Some of {', '.join(ALL)}; separated by commas.")
 @click.option("--quick", is_flag=True, help="One short run of each, and a smaller backlog.")
-@click.option("--runs", type=int, help="How often each is measured.  [default: 5]")
-@click.option("--seconds", type=float, help="How long one load lasts.  [default: 5]")
+@click.option(
+    "--runs", type=click.IntRange(min=1), help="How often each is measured.  [default: 5]"
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long one load lasts.  [default: 5]",
+)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write results there.")
 @click.option(
     "--docs/--no-docs",
@@ -40,6 +46,8 @@ def main(
 ) -> None:
     """Measure the sidecar, on one core, with load and Customer.io's part on another."""
     chosen = _chosen(only)
+    if quick and docs:
+        raise click.UsageError("--quick measures too little for --docs")
     runs = runs or (1 if quick else 5)
     # So that the processes are ended and their queues removed, as on Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -68,6 +76,8 @@ def _chosen(names: str) -> list[Benchmark]:
     unknown = [name for name in wanted if name not in ALL]
     if unknown:
         raise click.BadParameter(f"no benchmark {', '.join(unknown)}; there are {', '.join(ALL)}")
+    if names and not wanted:
+        raise click.BadParameter(f"it names no benchmark; there are {', '.join(ALL)}")
     return [ALL[name] for name in wanted] or list(ALL.values())
 
 

@@ -99,6 +99,7 @@ def test_every_setting_is_a_variable_and_all_but_the_secrets_are_flags(
         "site_id_file": str(write(tmp_path / "site", "s")),
         "api_key_file": str(write(tmp_path / "key", "k")),
         "http_ingest": "127.0.0.1:8088",
+        "shared_listen": "127.0.0.1:50050",
         "http_ingest_write_key_file": str(write(tmp_path / "write", "w")),
     }.get(name, "something")
     monkeypatch.setenv(f"CIO_{name.upper()}", given)
@@ -127,6 +128,10 @@ def test_every_setting_is_a_variable_and_all_but_the_secrets_are_flags(
         ("base_url", "http://", "expected http://"),
         ("base_url", "http://h:none", "expected http://"),
         ("base_url", "http://h/?a=b", "expected http://"),
+        ("shared_listen", "unix:/tmp/x.sock", "expected host:port"),
+        ("shared_listen", "50050", "expected host:port"),
+        ("shared_listen", "127.0.0.1:0", "a port from 1 to 65535"),
+        ("shared_listen", "127.0.0.1:99999", "a port from 1 to 65535"),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_variable_with_what_was_expected(
@@ -144,6 +149,13 @@ def test_a_wrong_setting_is_named_by_its_variable_with_what_was_expected(
         assert expected in message
         assert repr(value) in message
         assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["listen", "http_listen", "http_ingest"])
+def test_what_is_a_sidecar_s_own_is_not_shared(name: str) -> None:
+    same = "127.0.0.1:50050"
+    message = refused({"shared_listen": same, name: same})
+    assert message.startswith(f"CIO_SHARED_LISTEN: it is the same as CIO_{name.upper()}, ")
 
 
 def test_every_wrong_setting_is_named_at_once() -> None:

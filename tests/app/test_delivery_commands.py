@@ -47,6 +47,21 @@ async def left(caller: Caller) -> list[str]:
     return [line["message_id"] for line in finished.lines]
 
 
+# Where they ask
+
+
+async def test_who_asks_at_a_shared_address_is_told_where_to_ask(
+    make_settings: Callable[..., Settings], fake: FakeCustomerIO
+) -> None:
+    shared = f"127.0.0.1:{free_port()}"
+    async with calling(make_settings(shared_listen=shared), fake):
+        finished = await run("delivery", "stats", env={"CIO_LISTEN": shared})
+    assert finished.code == 3
+    assert "UNIMPLEMENTED" in finished.err
+    assert "Is that a CIO_SHARED_LISTEN" in finished.err
+    assert "own CIO_LISTEN" in finished.err
+
+
 # list and show
 
 

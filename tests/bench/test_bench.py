@@ -57,6 +57,21 @@ def test_a_benchmark_delivers_what_it_sends_and_says_how_fast(tmp_path: Path) ->
     assert "delivered" in ran.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--only", ","), "it names no benchmark; there are batch-json"),
+        (("--quick", "--docs"), "--quick measures too little for --docs"),
+        (("--runs", "0"), "--runs"),
+        (("--seconds", "0"), "--seconds"),
+    ],
+)
+def test_what_can_not_be_measured_is_refused(arguments: tuple[str, ...], words: str) -> None:
+    ran = run(*arguments)
+    assert ran.returncode == 2
+    assert words in ran.stderr
+
+
 def test_a_benchmark_that_is_not_there_is_named_with_those_that_are() -> None:
     ran = run("--only", "batch-jsn")
     assert ran.returncode == 2

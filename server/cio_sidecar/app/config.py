@@ -22,6 +22,7 @@ from yarl import URL
 from cio_sidecar.customerio.limits import REQUESTS_PER_SECOND
 from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.mapping.options import Options, read_paths
+from cio_sidecar.rpc.address import port_of
 
 ENV_PREFIX: Final = "CIO_"
 
@@ -229,11 +230,26 @@ class Settings(BaseSettings):
                 f"reached from other machines, as {self.http_ingest} is: give a key of your "
                 "choice, which the SDKs send as their write key"
             )
+        if self.shared_listen != "off":
+            self._check_shared()
         if self.keep_device_events and self.profile != "standard":
             raise ValueError(
                 "CIO_KEEP_DEVICE_EVENTS: only the profile standard knows device events"
             )
         return self
+
+    def _check_shared(self) -> None:
+        if not port_of(self.shared_listen):
+            raise ValueError(
+                "CIO_SHARED_LISTEN: expected host:port, with a port from 1 to 65535 that all who "
+                f"share it are given (a unix socket can't be shared), got {self.shared_listen!r}"
+            )
+        for name in ("listen", "http_listen", "http_ingest"):
+            if getattr(self, name) == self.shared_listen:
+                raise ValueError(
+                    f"CIO_SHARED_LISTEN: it is the same as {_variable(name)}, which is this "
+                    "sidecar's alone: give another port"
+                )
 
     @property
     def options(self) -> Options:

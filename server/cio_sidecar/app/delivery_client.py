@@ -16,7 +16,8 @@ CALL_SECONDS: Final = 30
 _OF_THE_CALLER: Final = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
 _HINTS: Final = {
     grpc.StatusCode.UNAVAILABLE: "; is the sidecar running there (cio-sidecar serve)?",
-    grpc.StatusCode.UNIMPLEMENTED: "; is that an older sidecar?",
+    grpc.StatusCode.UNIMPLEMENTED: " Is that a CIO_SHARED_LISTEN, or an older sidecar? A "
+    "sidecar's own CIO_LISTEN serves this",
 }
 
 

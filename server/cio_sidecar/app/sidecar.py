@@ -150,13 +150,13 @@ class Sidecar:
             host = HttpHost(self.door.application(), grace_seconds=grace_seconds, tls=tls)
             stops.append(host.stop)
             self.http_ingest_address = await self._listening("CIO_HTTP_INGEST", host.start)
-        self.address = await self._listening(
-            "CIO_LISTEN", lambda listen: server.start(listen, credentials)
-        )
         if settings.shared_listen != "off":
             self.shared_address = await self._listening(
                 "CIO_SHARED_LISTEN", lambda listen: server.share(listen, credentials)
             )
+        self.address = await self._listening(
+            "CIO_LISTEN", lambda listen: server.start(listen, credentials)
+        )
         log.info(
             "serving on %s%s, delivering to %s (api %s, profile %s); %d event(s) in the queue",
             self.address,

@@ -14,6 +14,11 @@ _WHY: Final = {
     errno.ENOENT: "there is no such folder: make it, or give another one",
 }
 
+_NOT_SHARED: Final = (
+    "it is in use by what doesn't share it, or by another user, with whom it can't be shared: give "
+    "another one"
+)
+
 
 def port_of(address: str) -> int | None:
     """The port of ``host:port``; None if the address is no such thing."""
@@ -36,6 +41,8 @@ async def require_free(listen: str, *, shared: bool = False) -> None:
     except socket.gaierror as error:
         raise _refusal(listen, f"{error.strerror}: check the name") from None
     except OSError as error:
+        if shared and error.errno == errno.EADDRINUSE:
+            raise _refusal(listen, _NOT_SHARED) from None
         raise _refusal(listen, _WHY.get(error.errno or 0, error.strerror)) from None
 
 

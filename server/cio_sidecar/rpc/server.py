@@ -39,10 +39,12 @@ class Server:
         self._ingest = ingest
         self._delivery = delivery
         self._health = Health()
-        self._accepting = True
         self._servers: list[grpc.aio.Server] = []
         self._shared = {INGEST: ingest.handler(), MAPPING: mapping.handler()}
         self._own = {**self._shared, DELIVERY: delivery.handler()}
+        for name in self._own:
+            self._health.set(name, serving=True)
+        self.set_accepting(True)
 
     async def start(self, listen: str, credentials: grpc.ServerCredentials | None = None) -> str:
         """Listen on ``host:port`` or ``unix:PATH``; returns the address, with the port it got.
@@ -54,22 +56,15 @@ class Server:
         if not is_socket and port_of(listen) is None:
             # gRPC would take a default port, or what is left of a number that is too large.
             raise ValueError(f"expected host:port or unix:PATH, got {listen!r}")
-        address = await self._serve(listen, self._own, credentials, shared=False)
-        for name in self._own:
-            if name != INGEST:
-                self._health.set(name, serving=True)
-        self.set_accepting(self._accepting)
-        return address
+        return await self._serve(listen, self._own, credentials, shared=False)
 
     async def share(self, listen: str, credentials: grpc.ServerCredentials | None = None) -> str:
         """Listen on a ``host:port`` as well that other sidecars of this machine listen on too: the
         system gives each connection to one of them.
 
-        DeliveryService is not served there: nobody could know whose queue it tells of. Raises as
-        start() does.
+        DeliveryService is not served there: nobody could know whose queue it tells of. Raises
+        OSError if the address can't be had.
         """
-        if port_of(listen) is None:
-            raise ValueError(f"expected host:port, got {listen!r}")
         return await self._serve(listen, self._shared, credentials, shared=True)
 
     async def _serve(
@@ -102,7 +97,6 @@ class Server:
 
     def set_accepting(self, accepting: bool) -> None:
         """Whether events can be stored; else the whole, and IngestService, are NOT_SERVING."""
-        self._accepting = accepting
         for name in ("", INGEST):
             self._health.set(name, serving=accepting)
 
