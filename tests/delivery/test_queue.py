@@ -303,6 +303,53 @@ class TestGroupCommit:
         assert small == [True]
         assert stored_ids(path) == ["first", "small"]
 
+    async def test_each_put_of_a_group_is_told_of_its_own_events_and_of_repeats(
+        self, path: Path
+    ) -> None:
+        gate = Gate()
+        with opened(path, gate) as queue:
+            gate.shut()
+            first = asyncio.create_task(queue.put([event("ann", "known")]))
+            await until(gate.reached.is_set)
+            together = asyncio.gather(
+                first,
+                queue.put([event("bob", "new"), event("ann", "known")]),
+                queue.put([event("cid", "twice"), event("cid", "other")]),
+                queue.put([]),
+                queue.put([event("ann", "known"), event("cid", "twice"), event("dan", "last")]),
+            )
+            await until(lambda: len(queue._worker.gathering) == 4)
+            gate.open.set()
+            results = [*await together]
+            assert queue.waiting == 5
+        assert results == [[True], [True, False], [True, True], [], [False, False, True]]
+        assert stored_ids(path) == ["known", "new", "twice", "other", "last"]
+
+    async def test_a_group_that_has_room_but_for_its_repeats_does_not_make_the_queue_full(
+        self, path: Path
+    ) -> None:
+        gate = Gate()
+        limits = Limits(max_events=3, min_free_bytes=0)
+        with opened(path, gate, limits=limits) as queue:
+            gate.shut()
+            first = asyncio.create_task(queue.put([event("ann", "first")]))
+            await until(gate.reached.is_set)
+            together = asyncio.gather(
+                first,
+                queue.put([event("ann", "first")]),
+                queue.put([event("bob", "second")]),
+                queue.put([event("cid", "third")]),
+                queue.put([event("ann", "first")]),
+            )
+            await until(lambda: len(queue._worker.gathering) == 4)
+            gate.open.set()
+            assert [*await together] == [[True], [False], [True], [True], [False]]
+            assert queue.full_because is None
+            with pytest.raises(QueueFull):
+                await queue.put([event("dan", "fourth")])
+            assert queue.full_because is not None
+        assert stored_ids(path) == ["first", "second", "third"]
+
     async def test_a_failing_job_turns_away_none_before_the_one_that_found_it_full(
         self, path: Path
     ) -> None:

@@ -83,12 +83,15 @@ class SqliteQueue:
         """
 
         try:
-            results = await self._worker.run(
-                self._put_job(entries, line),
-                writes=True,
-                stores=len(entries),
-                on_failure=line.fail if line else lambda _: None,
-            )
+            if line is None:
+                results = await self._worker.put(entries)
+            else:
+                results = await self._worker.run(
+                    self._put_job(entries, line),
+                    writes=True,
+                    stores=len(entries),
+                    on_failure=line.fail,
+                )
         except asyncio.CancelledError:
             # The caller went away, the job is still done: whoever leases now comes after it.
             self.on_committed()
@@ -97,10 +100,8 @@ class SqliteQueue:
         return results
 
     def _put_job(
-        self, entries: Sequence[Entry], line: Line | None
+        self, entries: Sequence[Entry], line: Line
     ) -> Callable[[sqlite3.Connection], list[bool]]:
-        if line is None:
-            return lambda db: self._events.put(db, entries)
         line.puts += 1
         place = line.puts
 

@@ -9,13 +9,14 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from cio_sidecar.delivery.queue.condition import Condition
-from cio_sidecar.delivery.queue.entry import QueueDamaged, QueueError
+from cio_sidecar.delivery.queue.entry import Entry, QueueDamaged, QueueError
 from cio_sidecar.delivery.queue.events import Events
 from cio_sidecar.delivery.queue.housekeeping import Housekeeping
 from cio_sidecar.delivery.queue.trouble import is_of_the_disk, is_of_the_file, queue_error
@@ -35,9 +36,15 @@ class _Job(NamedTuple):
     future: "asyncio.Future[Any]"
     writes: bool
     on_failure: Callable[[QueueError], None]
+    entries: Sequence[Entry] = ()
+    """Where it only stores them: then it may be done in one with those beside it."""
 
 
 _Group = list[_Job]
+
+
+def _nothing(_: object) -> None:
+    pass
 
 
 class Worker:
@@ -82,21 +89,31 @@ class Worker:
         *,
         writes: bool,
         stores: int = 0,
-        on_failure: Callable[[QueueError], None] = lambda _: None,
+        on_failure: Callable[[QueueError], None] = _nothing,
     ) -> _Result:
         """Run a job; returns what it returns, for one that writes when it is on disk.
 
         ``stores``: how many events it stores. ``on_failure`` is called on the thread, before it
         runs any other job, where the job or its transaction fails.
         """
+        future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._add(_Job(work, future, writes, on_failure), stores)
+        return await future
+
+    async def put(self, entries: Sequence[Entry]) -> list[bool]:
+        """Store events, as Events.put() does; returns when they are on disk."""
+        future: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
+        job = _Job(lambda db: self._events.put(db, entries), future, True, _nothing, entries)
+        self._add(job, len(entries))
+        return await future
+
+    def _add(self, job: _Job, stores: int) -> None:
         if self._closed:
             raise QueueError("the queue is closed: the sidecar is shutting down")
-        self._loop = asyncio.get_running_loop()
-        future: asyncio.Future[_Result] = self._loop.create_future()
-        self.gathering.append(_Job(work, future, writes, on_failure))
+        self._loop = job.future.get_loop()
+        self.gathering.append(job)
         self._events_gathering += stores
         self._start_or_wait()
-        return await future
 
     def _start_or_wait(self) -> None:
         """Hand over what has gathered, unless more is to be waited for."""
@@ -157,12 +174,8 @@ class Worker:
         results: list[tuple[asyncio.Future[Any], Any]] = []
         try:
             with self._events.transaction(self._db) if writes else nullcontext():
-                for job in group:
-                    try:
-                        results.append((job.future, job.work(self._db)))
-                    except QueueError as error:
-                        job.on_failure(error)
-                        results.append((job.future, error))
+                for puts, jobs in groupby(group, lambda job: bool(job.entries)):
+                    results += self._do([*jobs], puts=puts)
         except Exception as error:  # The thread must live, and every caller be told.
             if len(group) > 1 and not is_of_the_disk(error):
                 # One job's trouble must not fail the others: give each its own transaction.
@@ -179,6 +192,27 @@ class Worker:
                 *((job.future, told) for job in failed),
                 *(result for job in readers for result in self._transact([job])),
             ]
+        return results
+
+    def _do(self, jobs: list[_Job], *, puts: bool) -> "list[tuple[asyncio.Future[Any], Any]]":
+        """Run jobs within a transaction; ``puts``: all of them store events, and do so in one."""
+        if puts and len(jobs) > 1:
+            full = self._events.fullness.because
+            try:
+                new = self._events.put(self._db, [entry for job in jobs for entry in job.entries])
+            except QueueError:
+                # There may be room for some of them.
+                self._events.fullness.because = full
+            else:
+                flags = iter(new)
+                return [(job.future, [*islice(flags, len(job.entries))]) for job in jobs]
+        results: list[tuple[asyncio.Future[Any], Any]] = []
+        for job in jobs:
+            try:
+                results.append((job.future, job.work(self._db)))
+            except QueueError as error:
+                job.on_failure(error)
+                results.append((job.future, error))
         return results
 
     def _answer(self, results: "list[tuple[asyncio.Future[Any], Any]]") -> None:
