@@ -17,6 +17,7 @@ from cio_sidecar.app.sidecar import Sidecar
 
 from tests.app.command import run
 from tests.certificates import Files, serial
+from tests.delivery.support import free_port
 
 Make = Callable[..., Settings]
 EVENT = b'{"type":"track","userId":"u1","event":"e"}\n'
@@ -80,6 +81,22 @@ async def test_a_renewed_certificate_is_taken_up_without_a_restart(
         assert await asyncio.to_thread(serial, sidecar.address, files) == first
         files.issue(files.cert, files.key)
         assert await asyncio.to_thread(serial, sidecar.address, files) != first
+
+
+async def test_a_shared_address_speaks_tls_too_and_takes_up_the_renewed_certificate(
+    make_settings: Make, files: Files
+) -> None:
+    shared = f"127.0.0.1:{free_port()}"
+    settings = make_settings(**files.settings, listen="127.0.0.1:0", shared_listen=shared)
+    async with Sidecar(settings) as sidecar:
+        async with grpc.aio.secure_channel(shared, files.credentials()) as channel:
+            assert await send(channel) == ingest_pb2.EVENT_STATUS_ACCEPTED
+        addresses = (sidecar.address, shared)
+        first = [await asyncio.to_thread(serial, address, files) for address in addresses]
+        files.issue(files.cert, files.key)
+        renewed = [await asyncio.to_thread(serial, address, files) for address in addresses]
+        assert first[0] == first[1]
+        assert renewed[0] == renewed[1] != first[0]
 
 
 @pytest.mark.parametrize(

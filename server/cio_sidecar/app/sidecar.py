@@ -145,22 +145,20 @@ class Sidecar:
         )
         await self.queue.try_out()
         self.queue.on_condition()
-        credentials, tls = self._tls()
+        own, shared, tls = self._tls()
         if self.door:
             host = HttpHost(self.door.application(), grace_seconds=grace_seconds, tls=tls)
             stops.append(host.stop)
             self.http_ingest_address = await self._listening("CIO_HTTP_INGEST", host.start)
         if settings.shared_listen != "off":
             self.shared_address = await self._listening(
-                "CIO_SHARED_LISTEN", lambda listen: server.share(listen, credentials)
+                "CIO_SHARED_LISTEN", lambda listen: server.share(listen, shared)
             )
-        self.address = await self._listening(
-            "CIO_LISTEN", lambda listen: server.start(listen, credentials)
-        )
+        self.address = await self._listening("CIO_LISTEN", lambda listen: server.start(listen, own))
         log.info(
             "serving on %s%s, delivering to %s (api %s, profile %s); %d event(s) in the queue",
             self.address,
-            " by TLS" if credentials else "",
+            " by TLS" if own else "",
             settings.track_url,
             settings.api,
             settings.profile,
@@ -199,12 +197,16 @@ class Sidecar:
         except (QueueError, OSError) as error:
             raise ConfigError(f"CIO_DATA_DIR: {error}") from None
 
-    def _tls(self) -> tuple[grpc.ServerCredentials | None, ssl.SSLContext | None]:
-        """What gRPC and the HTTP door speak TLS with; None for plain text."""
+    def _tls(
+        self,
+    ) -> tuple[grpc.ServerCredentials | None, grpc.ServerCredentials | None, ssl.SSLContext | None]:
+        """What gRPC at each of its addresses, and the HTTP door, speak TLS with; None for plain
+        text.
+        """
         settings = self.settings
         certificate, key = settings.tls_cert_file, settings.tls_key_file
         if certificate is None and key is None and settings.tls_client_ca_file is None:
-            return None, None
+            return None, None, None
         if certificate is None or key is None:
             raise ConfigError(
                 "CIO_TLS_CERT_FILE and CIO_TLS_KEY_FILE must both be set, or neither and no "
@@ -212,7 +214,8 @@ class Sidecar:
             )
         files = TlsFiles(certificate, key, settings.tls_client_ca_file)
         try:
-            return files.credentials(), files.context()
+            # gRPC takes credentials that are renewed for a single server.
+            return files.credentials(), files.credentials(), files.context()
         except OSError as error:
             raise ConfigError(
                 f"CIO_TLS_…_FILE: can't read {error.filename}: {error.strerror}"
