@@ -15,16 +15,12 @@ from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.sidecar import Sidecar
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.conformance.support import free_address
 from tests.rpc.harness import ACCEPTED, Caller, refusal, track
 
 Make = Callable[..., Settings]
 CONNECTIONS = 40
 """So many that one of two sidecars has all of them once in 2**39 runs."""
-
-
-def free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -136,6 +132,7 @@ async def test_the_shared_address_serves_all_but_what_is_of_a_single_sidecar(
 async def test_an_address_that_another_program_has_can_not_be_shared(
     make_sidecar: Callable[..., Sidecar], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ConfigError, match=f"CIO_SHARED_LISTEN: .*{address}.* in use"):
