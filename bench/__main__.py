@@ -56,9 +56,7 @@ def main(
         load = build_load()
         with sink(load) as taking:
             bench = Bench(load, taking, seconds or (1.0 if quick else 5.0), quick=quick)
-            found = {
-                each.name: _measure(each, bench, runs or (1 if quick else 5)) for each in chosen
-            }
+            found = {each.name: _measure(each, bench, runs) for each in chosen}
     except Broken as error:
         raise click.ClickException(str(error)) from None
     results = {"machine": describe(WORK), "benchmarks": found}

@@ -42,7 +42,7 @@ async def stream(
 
 
 async def _serve(address: str) -> None:
-    server = grpc.aio.server(options=_OPTIONS)
+    server = grpc.aio.server(options=(*_OPTIONS, ("grpc.so_reuseport", 0)))
     handler = grpc.method_handlers_generic_handler(
         SERVICE,
         {
