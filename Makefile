@@ -7,7 +7,7 @@ GENERATED := $(wildcard server/generated/cio/sidecar/v1/*.py)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format protos release-protos conformance clients reference coverage mutate soak kills bench clean
+.PHONY: help run test lint format protos conformance clients reference coverage mutate soak kills bench clean
 REFERENCE := conformance/reference/node
 
 help: ## Show this list
@@ -52,14 +52,12 @@ ONLY ?=
 bench: $(VENV)/bench ## Measure, and write docs/performance.md (QUICK=1; ONLY=batch-json,unary writes nothing)
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(ARGS)
 
-UNBROKEN := cd protos && ../$(BIN)/buf breaking --exclude-imports --against released.txtpb
 lint: $(VENV)/ready ## Check format, style, types, imports and protos
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd protos && ../$(BIN)/buf lint
-	$(UNBROKEN)
 
 format: $(VENV)/ready ## Format the code and sort its imports
 	$(BIN)/ruff check --fix .
@@ -71,10 +69,6 @@ protos: $(VENV)/ready ## Generate the Python code of protos/ into server/generat
 	  --grpc_python_out=server/generated \
 	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --mypy_grpc_out=quiet:server/generated \
 	  $(PROTOS)
-
-release-protos: $(VENV)/ready ## Keep the protos as released: from then on make lint refuses what breaks them
-	$(UNBROKEN)
-	cd protos && ../$(BIN)/buf build --exclude-source-info -o released.txtpb
 
 clean: ## Remove the virtual environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
