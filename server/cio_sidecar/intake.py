@@ -34,6 +34,16 @@ class Status(Enum):
 _STATUSES: Final = tuple(Status)
 
 
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Maximum size of what one call brings."""
+
+    max_events: int = 10_000
+    """Maximum number of events in a call (``CIO_CALL_MAX_EVENTS``)."""
+    max_event_bytes: int = 1_000_000
+    """Maximum size of one event in bytes, as received and as stored (``CIO_EVENT_MAX_BYTES``)."""
+
+
 @dataclass(slots=True)
 class Receipt:
     """What became of one event."""
@@ -76,8 +86,10 @@ class Intake:
         *,
         clock: Callable[[], float],
         new_message_id: Callable[[], str],
+        limits: CallLimits = CallLimits(),
     ) -> None:
         """``clock`` gives Unix seconds; ``new_message_id`` a fresh ULID."""
+        self.limits = limits
         self.renderer = renderer
         """Maps every event from now on; may be replaced between events."""
         self.counters = IntakeCounters()

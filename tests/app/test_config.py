@@ -89,6 +89,8 @@ def test_every_setting_is_a_variable_and_all_but_the_secrets_are_flags(
         "shutdown": "leave",
         "timeout_seconds": "7",
         "queue_max_bytes": "7000000",
+        "call_max_events": "7",
+        "event_max_bytes": "2048",
         "queue_max_events": "7",
         "queue_min_free_bytes": "7",
         "dedup_max_events": "7",

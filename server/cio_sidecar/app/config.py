@@ -21,6 +21,7 @@ from yarl import URL
 
 from cio_sidecar.customerio.limits import REQUESTS_PER_SECOND
 from cio_sidecar.delivery.queue.limits import Limits
+from cio_sidecar.intake import CallLimits
 from cio_sidecar.mapping.options import Options, read_paths
 from cio_sidecar.rpc.address import port_of
 
@@ -132,6 +133,17 @@ class Settings(BaseSettings):
     )
     keep_device_events: bool = Field(
         False, description="Whether a device event is a plain event as well."
+    )
+    call_max_events: int = Field(
+        10_000,
+        ge=1,
+        description="Maximum number of events in one call, at least 1. Larger calls are rejected "
+        "as a whole.",
+    )
+    event_max_bytes: int = Field(
+        1_000_000,
+        ge=1024,
+        description="Maximum size of one event in bytes, as received and as stored; at least 1024.",
     )
     concurrency: int = Field(
         64,
@@ -273,6 +285,11 @@ class Settings(BaseSettings):
             dead_letter_max_bytes=self.dead_letter_max_bytes,
             dead_letter_max_age_seconds=self.dead_letter_max_age_days * 86_400,
         )
+
+    @property
+    def call_limits(self) -> CallLimits:
+        """The bounds of one call."""
+        return CallLimits(max_events=self.call_max_events, max_event_bytes=self.event_max_bytes)
 
     @property
     def queue_file(self) -> Path:

@@ -119,7 +119,11 @@ class Sidecar:
         self._delivery = asyncio.create_task(self.dispatcher.run())
         self._stack.push_async_callback(self._finish_delivery)
         intake = Intake(
-            Renderer(tables), self.queue, clock=time.time, new_message_id=lambda: str(ULID())
+            Renderer(tables),
+            self.queue,
+            clock=time.time,
+            new_message_id=lambda: str(ULID()),
+            limits=settings.call_limits,
         )
         self.reloader = Reloader(settings, intake, self._reload)
         self._start_task(self.reloader.run())
