@@ -98,10 +98,17 @@ class Metrics(Collector):
         for reason, count in self._queue.dead_letters_removed.items():
             removed.add_metric([reason], count)
         yield removed
+        full = self._queue.full_because is not None
         yield GaugeMetricFamily(
             "cio_queue_accepting",
-            "0 while events can't be stored: the disk fails, or the queue file is damaged.",
-            self._queue.not_accepting_because is None,
+            "0 while new events are rejected: the queue or its disk is full, the disk fails, or "
+            "the queue file is damaged.",
+            self._queue.not_accepting_because is None and not full,
+        )
+        yield GaugeMetricFamily(
+            "cio_queue_full",
+            "1 while new events are rejected because the queue or its disk is full.",
+            full,
         )
         reloads = CounterMetricFamily(
             "cio_tables_reloads",

@@ -140,6 +140,7 @@ class Sidecar:
             IngestService(intake),
             MappingService(intake, clock=time.time),
             DeliveryService(self.queue, self.dispatcher, lambda: intake.renderer, clock=time.time),
+            settings.socket_access,
         )
         grace_seconds = settings.shutdown_grace_seconds
         stops: list[Callable[[], Awaitable[None]]] = [partial(server.stop, grace_seconds)]
