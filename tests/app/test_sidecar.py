@@ -430,3 +430,23 @@ async def test_a_sidecar_whose_delivery_dies_does_not_look_alive(
     with pytest.raises(LookupError):
         async with asyncio.timeout(10), Sidecar(make_settings()) as sidecar:
             await sidecar.until(asyncio.Event())
+
+
+@pytest.mark.usefixtures("fake")
+async def test_metrics_show_that_the_queue_is_full_until_there_is_room(
+    make_settings: Make, until: Until
+) -> None:
+    settings = make_settings(http_listen="127.0.0.1:0", queue_max_events=2)
+    async with Sidecar(settings) as sidecar:
+        sidecar.dispatcher.suspend()
+        await send(sidecar, track(), track())
+        assert (await metrics(sidecar))["cio_queue_accepting"] == 1
+        with pytest.raises(grpc.aio.AioRpcError):
+            await send(sidecar, track())
+        found = await metrics(sidecar)
+        assert (found["cio_queue_accepting"], found["cio_queue_full"]) == (0, 1)
+        assert (await get(sidecar, "/readyz"))[0] == 200
+        sidecar.dispatcher.resume()
+        await until(lambda: sidecar.queue.full_because is None, "room in the queue")
+        found = await metrics(sidecar)
+        assert (found["cio_queue_accepting"], found["cio_queue_full"]) == (1, 0)

@@ -118,7 +118,7 @@ class Sidecar:
         )
         self._delivery = asyncio.create_task(self.dispatcher.run())
         self._stack.push_async_callback(self._finish_delivery)
-        intake = Intake(
+        intake = self.intake = Intake(
             Renderer(tables),
             self.queue,
             clock=time.time,
