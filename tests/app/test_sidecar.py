@@ -154,7 +154,7 @@ async def test_wrong_credentials_turn_readiness_off_loudly_until_they_are_mended
     fake.set_credentials("another site", "another key")
     async with Sidecar(make_settings(http_listen="127.0.0.1:0")) as sidecar:
         # Before any event comes: the sidecar asks at its start.
-        await until(lambda: sidecar.dispatcher.paused_because, "the check of the credentials")
+        await until(lambda: sidecar.dispatcher.hold, "the check of the credentials")
         status, body = await get(sidecar, "/readyz")
         assert status == 503
         assert "CIO_API_KEY" in body
@@ -170,7 +170,7 @@ async def test_wrong_credentials_turn_readiness_off_loudly_until_they_are_mended
 
         fake.set_credentials(credentials["CIO_SITE_ID"], credentials["CIO_API_KEY"])
         await until(lambda: len(fake.events) == 2, "the kept events")
-        await until(lambda: sidecar.dispatcher.paused_because is None, "the end of the pause")
+        await until(lambda: sidecar.dispatcher.hold is None, "the end of the pause")
         assert await get(sidecar, "/readyz") == (200, '{"ready": true}')
         assert (await metrics(sidecar))["cio_delivery_paused"] == 0
     assert "takes events again" in " ".join(logged(caplog, logging.INFO))
@@ -182,9 +182,9 @@ async def test_readiness_comes_back_without_any_event(
 ) -> None:
     fake.set_credentials("another site", "another key")
     async with Sidecar(make_settings(http_listen="127.0.0.1:0")) as sidecar:
-        await until(lambda: sidecar.dispatcher.paused_because, "the check of the credentials")
+        await until(lambda: sidecar.dispatcher.hold, "the check of the credentials")
         fake.set_credentials(credentials["CIO_SITE_ID"], credentials["CIO_API_KEY"])
-        await until(lambda: sidecar.dispatcher.paused_because is None, "the end of the pause")
+        await until(lambda: sidecar.dispatcher.hold is None, "the end of the pause")
         assert await get(sidecar, "/readyz") == (200, '{"ready": true}')
 
 

@@ -145,8 +145,8 @@ class Metrics(Collector):
             "1 while the sidecar holds delivery back, by the reason.",
             labels=["reason"],
         )
-        for reason in HoldReason:
-            reasons.add_metric([reason.value], hold is not None and hold.reason is reason)
+        for each in HoldReason:
+            reasons.add_metric([each.value], hold is not None and hold.reason is each)
         yield reasons
         next_attempt = hold.next_attempt_seconds if hold else None
         for name, what, value in (

@@ -196,9 +196,9 @@ class Policy:
                 # Each keeps its place in the queue.
                 settlement.again = events
                 settlement.failed = False
-                settlement.why = whole.why
+                settlement.why = _why_on_hold(whole)
                 self.concurrency.left()
-                self.hold_back(_HOLDS[whole.outcome], whole.why, now, whole.wait_seconds)
+                self.hold_back(_HOLDS[whole.outcome], settlement.why, now, whole.wait_seconds)
                 return settlement
             if whole.outcome is Outcome.REFUSED and len(events) > 1:
                 # One of them is bad, and must take none of the good ones along.
@@ -270,7 +270,7 @@ class Policy:
         """Take in what came of a probe."""
         self.concurrency.left()
         if result.outcome in _HOLDS:
-            self.hold_back(_HOLDS[result.outcome], result.why, now, result.wait_seconds)
+            self.hold_back(_HOLDS[result.outcome], _why_on_hold(result), now, result.wait_seconds)
         elif result.outcome is Outcome.RETRY:
             self._note_failure(HoldReason.OUTAGE, result.why, now)
             self._wait_for_probe(now)
@@ -378,6 +378,16 @@ class Policy:
 
     def _wait(self, now: float, seconds: float) -> None:
         self._hold_until = max(self._hold_until, now + seconds)
+
+
+def _why_on_hold(result: Result) -> str:
+    if result.outcome is Outcome.NOT_FOUND:
+        # Customer.io's own words stay out of it: this goes to the log.
+        return (
+            f"HTTP {result.status} came, and nothing was delivered since the start or the last hold: "
+            "check CIO_BASE_URL, CIO_REGION, and any proxy in between"
+        )
+    return result.why
 
 
 _HOLDS: Final = {

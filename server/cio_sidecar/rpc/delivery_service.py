@@ -42,7 +42,11 @@ _Request = TypeVar("_Request", bound=Message)
 SERVICE: Final = "cio.sidecar.v1.DeliveryService"
 
 _HOLD_REASONS: Final = {
-    reason: delivery_pb2.HoldReason.Value(f"HOLD_REASON_{reason.name}") for reason in HoldReason
+    HoldReason.CREDENTIALS: delivery_pb2.HOLD_REASON_CREDENTIALS,
+    HoldReason.WRONG_ADDRESS: delivery_pb2.HOLD_REASON_WRONG_ADDRESS,
+    HoldReason.CIRCUIT_BREAKER: delivery_pb2.HOLD_REASON_CIRCUIT_BREAKER,
+    HoldReason.RETRY_AFTER: delivery_pb2.HOLD_REASON_RETRY_AFTER,
+    HoldReason.OUTAGE: delivery_pb2.HOLD_REASON_OUTAGE,
 }
 
 PAGE_LETTERS: Final = 100
