@@ -345,7 +345,7 @@ async def test_delivery_is_paused_and_resumed(caller: Caller, fake: FakeCustomer
     finished = await operate(caller, "delivery", "stats")
     assert "waiting          1 events, " in finished.out
     assert "the oldest was accepted at 20" in finished.out
-    assert "delivery         PAUSED: an operator paused delivery" in finished.out
+    assert "delivery         PAUSED by an operator since 20" in finished.out
     finished = await operate(caller, "delivery", "resume")
     assert finished == (0, "delivery         active\n", "")
     await caller.settled(1)

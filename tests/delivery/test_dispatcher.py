@@ -205,7 +205,7 @@ def refuses(marker: bytes, status: int = 400) -> Callable[[Request], Response | 
 
 
 class TestABatchThatIsRefusedAsAWhole:
-    @pytest.mark.parametrize("status", [400, 413, 422, 404])
+    @pytest.mark.parametrize("status", [400, 413, 422])
     async def test_is_halved_until_the_bad_event_is_alone(
         self, path: Path, url: str, fake: Script, status: int
     ) -> None:

@@ -37,7 +37,7 @@ class News:
         if news == self._said:
             pass
         elif hold is None:
-            log.info("delivery resumed: Customer.io takes events again")
+            log.info("delivery resumed")
             self._said = None
         elif hold.reason in PROBED:
             if self._said_reason is not hold.reason or self._said is None:

@@ -384,8 +384,8 @@ def _why_on_hold(result: Result) -> str:
     if result.outcome is Outcome.NOT_FOUND:
         # Customer.io's own words stay out of it: this goes to the log.
         return (
-            f"HTTP {result.status} came, and nothing was delivered since the start or the last hold: "
-            "check CIO_BASE_URL, CIO_REGION, and any proxy in between"
+            f"HTTP {result.status} came, and nothing was delivered since the start or the last "
+            "hold: check CIO_BASE_URL, CIO_REGION, and any proxy in between"
         )
     return result.why
 
