@@ -94,6 +94,8 @@ def test_every_setting_is_a_variable_and_all_but_the_secrets_are_flags(
         "queue_max_events": "7",
         "socket_mode": "0660",
         "socket_group": "0",
+        "retry_after_max_seconds": "7",
+        "breaker_rejections": "7",
         "queue_min_free_bytes": "7",
         "dedup_max_events": "7",
         "dead_letter_max_bytes": "7",
