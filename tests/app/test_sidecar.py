@@ -434,7 +434,7 @@ async def test_metrics_show_that_the_queue_is_full_until_there_is_room(
 ) -> None:
     settings = make_settings(http_listen="127.0.0.1:0", queue_max_events=2)
     async with Sidecar(settings) as sidecar:
-        sidecar.dispatcher.suspend()
+        sidecar.dispatcher.pause()
         await send(sidecar, track(), track())
         assert (await metrics(sidecar))["cio_queue_accepting"] == 1
         with pytest.raises(grpc.aio.AioRpcError):
