@@ -92,6 +92,8 @@ def test_every_setting_is_a_variable_and_all_but_the_secrets_are_flags(
         "call_max_events": "7",
         "event_max_bytes": "2048",
         "queue_max_events": "7",
+        "retry_after_max_seconds": "7",
+        "breaker_rejections": "7",
         "queue_min_free_bytes": "7",
         "dedup_max_events": "7",
         "dead_letter_max_bytes": "7",

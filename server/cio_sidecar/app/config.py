@@ -163,6 +163,17 @@ class Settings(BaseSettings):
         ge=0,
         description="How old an event may become before it is a dead letter, in seconds; 0: any.",
     )
+    retry_after_max_seconds: float = Field(
+        300,
+        ge=0,
+        description="Longest Retry-After that is honoured, in seconds; 0 ignores it.",
+    )
+    breaker_rejections: int = Field(
+        20,
+        ge=0,
+        description="Rejected events of distinct persons in a row that put delivery on hold; 0 "
+        "disables the circuit breaker.",
+    )
     timeout_seconds: float = Field(
         30, gt=0, description="How long a request to Customer.io may take, in seconds; more than 0."
     )
