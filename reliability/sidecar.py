@@ -131,7 +131,7 @@ class Sidecar:
             # A file of a moment, or the directory, may be gone by now.
             with suppress(FileNotFoundError):
                 sizes[path.name] = path.stat().st_size
-        return {name: size for name, size in sizes.items() if not name.startswith("trial-")}
+        return sizes
 
     async def waiting(self) -> int | None:
         """How many events wait; None where it doesn't say."""

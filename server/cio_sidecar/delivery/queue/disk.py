@@ -79,14 +79,13 @@ class Disk:
         # A new file of a name that nobody can foresee: no link is followed, no file overwritten.
         fd, name = tempfile.mkstemp(prefix="trial-", dir=self._folder)
         try:
-            try:
-                written = os.write(fd, bytes(_TRIAL_BYTES))
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            if written < _TRIAL_BYTES:
-                raise OSError(
-                    errno.ENOSPC, f"only {written:,} bytes could be written", str(self._folder)
-                )
+            # At once: a process that is killed leaves nothing behind.
+            Path(name).unlink()
+            written = os.write(fd, bytes(_TRIAL_BYTES))
+            os.fsync(fd)
         finally:
-            Path(name).unlink(missing_ok=True)
+            os.close(fd)
+        if written < _TRIAL_BYTES:
+            raise OSError(
+                errno.ENOSPC, f"only {written:,} bytes could be written", str(self._folder)
+            )
