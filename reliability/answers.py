@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from reliability.wire import operations
+from reliability.wire import SPELL_REASON, operations
 
 if TYPE_CHECKING:
     from reliability.receiver import Receiver
@@ -143,6 +143,22 @@ async def _redirect(receiver: "Receiver", request: web.Request) -> web.StreamRes
     return web.Response(status=status, headers={"Location": "/elsewhere"})
 
 
+async def _retry_after(receiver: "Receiver", request: web.Request) -> web.StreamResponse:
+    """One request is to be made again after an hour, while others succeed."""
+    await request.read()
+    return web.json_response(
+        {"meta": {"error": "failing"}},
+        status=receiver.pick(429, 503),
+        headers={"Retry-After": "3600"},
+    )
+
+
+async def _reject(receiver: "Receiver", request: web.Request) -> web.StreamResponse:
+    await request.read()
+    status = receiver.pick(404, 410, 400)
+    return web.json_response({"meta": {"error": SPELL_REASON}}, status=status)
+
+
 async def _swallow(_: "Receiver", request: web.Request) -> web.StreamResponse:
     await request.read()
     return web.json_response({})
@@ -171,9 +187,13 @@ FAULTS: Final[dict[str, Handler]] = {
     "500": _status(500),
     "503": _status(503),
     "401": _status(401),
+    "retry-after-mixed": _retry_after,
+    "spell-404": _reject,
 }
 FATAL: Final[dict[str, Handler]] = {"swallow": _swallow}
 """What nothing can withstand: taken by the answer's word, and not in truth. A run with one of these
 must be judged to have lost something; it proves that the judge looks."""
 SPELLS: Final = frozenset({"reset", "429", "429-after", "500", "503", "401", "html502", "html200"})
 """Those of which each may be the answer to everything for a while."""
+REJECTIONS: Final = "spell-404"
+"""The answer that always comes as a spell: without the circuit breaker it would empty the queue."""

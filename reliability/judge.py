@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from reliability.ledger import Arrival, DeadLetter, Interruptions, Sent
+from reliability.wire import SPELL_REASON
 
 
 @dataclass(slots=True)
@@ -17,6 +18,8 @@ class Verdict:
     delivered: int = 0
     """Of the acknowledged: those that the receiver took, by id."""
     dead_letters: int = 0
+    rejected_in_spells: int = 0
+    """Good events among them, rejected before the circuit breaker opened."""
     refused: int = 0
     """By the sidecar, before they were accepted."""
     repeats: int = 0
@@ -41,8 +44,14 @@ def judge(
     arrivals: Iterable[Arrival],
     dead_letters: Iterable[DeadLetter],
     interruptions: Interruptions,
+    *,
+    may_reject: int = 0,
 ) -> Verdict:
-    """Judge a run that has come to its end: load stopped, faults over, queue empty."""
+    """Judge a run that has come to its end: load stopped, faults over, queue empty.
+
+    ``may_reject``: of how many persons good events may be dead letters, because they were rejected
+    in a spell before the circuit breaker opened.
+    """
     verdict = Verdict(sent=len(ledger))
     first: dict[str, int] = {}
     last: dict[str, tuple[int, Arrival]] = {}
@@ -56,7 +65,7 @@ def judge(
             _check_repeat(verdict, known, last[arrival.id][1], arrival, interruptions)
         first.setdefault(arrival.id, place)
         last[arrival.id] = (place, arrival)
-    dead = _dead(verdict, ledger, dead_letters)
+    dead = _dead(verdict, ledger, dead_letters, may_reject)
     for event in ledger.values():
         _check_end(verdict, event, taken=event.id in first, dead=event.id in dead)
     _check_order(verdict, ledger, first, "first")
@@ -74,9 +83,13 @@ def _check_repeat(
 
 
 def _dead(
-    verdict: Verdict, ledger: Mapping[str, Sent], dead_letters: Iterable[DeadLetter]
+    verdict: Verdict,
+    ledger: Mapping[str, Sent],
+    dead_letters: Iterable[DeadLetter],
+    may_reject: int,
 ) -> set[str]:
     dead: set[str] = set()
+    rejected: set[str] = set()
     for letter in dead_letters:
         event = ledger.get(letter.id)
         if event is None:
@@ -85,10 +98,18 @@ def _dead(
             verdict.wrong.append(f"{_name(event)} is a dead letter twice")
         elif not letter.reason:
             verdict.wrong.append(f"{_name(event)} is a dead letter without a reason")
+        elif not event.poison and SPELL_REASON in letter.reason:
+            rejected.add(event.person)
+            verdict.rejected_in_spells += 1
         elif not event.poison:
             verdict.wrong.append(f"{_name(event)} is a good event, and died: {letter.reason}")
         dead.add(letter.id)
     verdict.dead_letters = len(dead)
+    if len(rejected) > may_reject:
+        verdict.wrong.append(
+            f"good events of {len(rejected)} persons were rejected in spells and are dead letters, "
+            f"the circuit breaker allows {may_reject}"
+        )
     return dead
 
 

@@ -8,8 +8,8 @@ from reliability.answers import FAULTS as ANSWERS
 from reliability.judge import Verdict
 from reliability.shim import FAULTS as SHIMMED
 
-PROCESS: Final = ("kill", "term", "freeze")
-"""Faults of the process."""
+PROCESS: Final = ("kill", "term", "freeze", "removed")
+"""Faults of the process, and of its data directory."""
 HINDRANCES: Final = (*PROCESS, *SHIMMED)
 """Faults of process, disk and clock, which are done one after the other."""
 FAULTS: Final = (*ANSWERS, *HINDRANCES)

@@ -18,12 +18,16 @@ from typing import IO, Any, Final
 import orjson
 from aiohttp import web
 
-from reliability.answers import FATAL, FAULTS, SPELLS, partial
+from reliability.answers import FATAL, FAULTS, REJECTIONS, SPELLS, partial
 from reliability.bag import Bag
 from reliability.wire import API_PATHS, BATCH_PATH, POISON, STUCK, message_id, operations
 
 SPELL_SECONDS: Final = 1.5
 """How long a spell of trouble lasts."""
+REJECTION_SECONDS: Final = 4.0
+"""How long everything is rejected."""
+REJECTION_SPELLS: Final = "spells-of-404"
+"""The name under which spells of rejections are counted, next to the requests of each fault."""
 STUCK_SECONDS: Final = 60.0
 """How long an event that is stuck fails while others don't, from the first time that it comes."""
 
@@ -73,6 +77,9 @@ class Receiver:
         if self._random.random() >= self._share:
             return None
         fault = self._faults.draw()
+        if fault == REJECTIONS:
+            self._met[REJECTION_SPELLS] += 1
+            self._spell = (fault, time.monotonic() + REJECTION_SECONDS)
         if fault in SPELLS and self._random.random() < 0.2:
             self._spell = (fault, time.monotonic() + SPELL_SECONDS)
         return fault

@@ -41,6 +41,7 @@ def figures(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "acks_of_median_round": round(median(outcome.acked)) if outcome.acked else None,
         "delivered": verdict.delivered,
         "dead_letters": verdict.dead_letters,
+        "rejected_in_spells": verdict.rejected_in_spells,
         "refused": verdict.refused,
         "lost": len(verdict.lost),
         "duplicated": len(verdict.duplicated),

@@ -30,11 +30,14 @@ from reliability.plan import (
     Plan,
     Sample,
 )
+from reliability.receiver import REJECTION_SPELLS
 from reliability.shim import FAULTS as SHIMMED
 from reliability.shim import FLAGS as DISK
 from reliability.shim import Shim
 from reliability.sidecar import Sidecar, dead_letters, free_port
 
+BREAKER_REJECTIONS: Final = 20
+"""How many rejected persons in a row open the circuit breaker."""
 FIRST_ACK_SECONDS: Final = 20
 """How long a round waits for its first ack."""
 DRAIN_SECONDS: Final = 180
@@ -51,7 +54,13 @@ async def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Outcome:
         *(str(plan.seed), ",".join(faults), str(plan.share)),
         start_new_session=True,
     )
-    settings = {"CIO_TIMEOUT_SECONDS": "3", "CIO_SHUTDOWN_GRACE_SECONDS": "2", **plan.settings}
+    settings = {
+        "CIO_TIMEOUT_SECONDS": "3",
+        "CIO_SHUTDOWN_GRACE_SECONDS": "2",
+        "CIO_RETRY_AFTER_MAX_SECONDS": "2",
+        "CIO_BREAKER_REJECTIONS": str(BREAKER_REJECTIONS),
+        **plan.settings,
+    }
     shim = None
     if set(SHIMMED) & set(plan.faults):
         shim = Shim(folder)
@@ -126,6 +135,7 @@ class _Run:
             ledger.read_arrivals(self._folder / RECORD),
             dead_letters(self._sidecar.data),
             self._sidecar.interruptions,
+            may_reject=BREAKER_REJECTIONS * self._met.get(REJECTION_SPELLS, 0),
         )
         if code:
             verdict.wrong.append(f"the sidecar ended with {code} in place of 0")
@@ -213,6 +223,8 @@ class _Run:
             await self._sidecar.restart(signal.SIGTERM)
         elif name == "freeze":
             await self._sidecar.freeze(self._random.uniform(0.2, 2.0))
+        elif name == "removed":
+            await self._sidecar.remove_data(self._random.uniform(1.0, 3.0))
         elif self._shim is not None:
             began = time.monotonic()
             if name == "clock":

@@ -87,6 +87,17 @@ class Sidecar:
         self._signal(signal.SIGCONT)
         self.interruptions.spans.append((began, time.monotonic() + 5))
 
+    async def remove_data(self, seconds: float) -> None:
+        """Move its data directory away for a while, and back."""
+        began = time.monotonic()
+        away = self.data.with_name("away")
+        self.data.rename(away)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            away.rename(self.data)
+        self.interruptions.spans.append((began, time.monotonic() + 5))
+
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process().pid, number)
@@ -115,7 +126,12 @@ class Sidecar:
 
     def file_bytes(self) -> dict[str, int]:
         """The sizes of its files, by name."""
-        return {path.name: path.stat().st_size for path in sorted(self.data.glob("*"))}
+        sizes = {}
+        for path in sorted(self.data.glob("*")):
+            # A file of a moment, or the directory, may be gone by now.
+            with suppress(FileNotFoundError):
+                sizes[path.name] = path.stat().st_size
+        return sizes
 
     async def waiting(self) -> int | None:
         """How many events wait; None where it doesn't say."""

@@ -4,6 +4,8 @@ from typing import Any, Final
 
 import orjson
 
+SPELL_REASON: Final = "a spell of rejections"
+"""What the answers of a spell of systematic rejections say."""
 POISON: Final = "Poison"
 """The name of events that are refused for good."""
 STUCK: Final = "Stuck"

@@ -12,6 +12,7 @@ from reliability.judge import Verdict, judge
 from reliability.ledger import Arrival, DeadLetter, Interruptions, Sent, Writer, read
 from reliability.plan import Sample
 from reliability.report import growth_percent, quarters
+from reliability.wire import SPELL_REASON
 
 
 def sent(*events: Sent) -> dict[str, Sent]:
@@ -148,3 +149,17 @@ def test_the_memory_of_a_quarter_is_its_median() -> None:
 def test_memory_grows_from_the_second_quarter_to_the_last() -> None:
     assert growth_percent([1, 200, 500, 210]) == 5.0
     assert growth_percent([0, 0, 0, 0]) is None
+
+
+def test_judge_allows_rejections_of_a_spell_up_to_the_breaker() -> None:
+    letters = [DeadLetter("a1", f"HTTP 404: {SPELL_REASON}"), DeadLetter("a2", SPELL_REASON)]
+    came = arrivals("b1")
+    found = judge(sent(A1, A2, B1), came, letters, Interruptions(), may_reject=1)
+    assert found.good
+    assert found.rejected_in_spells == 2
+    too_many = [*letters, DeadLetter("b1", SPELL_REASON)]
+    found = judge(sent(A1, A2, B1), [], too_many, Interruptions(), may_reject=1)
+    assert found.wrong == [
+        "good events of 2 persons were rejected in spells and are dead letters, the circuit "
+        "breaker allows 1"
+    ]

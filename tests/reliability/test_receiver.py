@@ -38,6 +38,8 @@ EXAMPLES = [
     ("500", 500, False),
     ("503", 503, False),
     ("401", 401, False),
+    ("retry-after-mixed", 503, False),
+    ("spell-404", 410, False),
     ("swallow", 200, False),
 ]
 """Each fault, the status of its answer (0: none came whole), and whether it takes the request."""

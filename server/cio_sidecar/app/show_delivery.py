@@ -55,7 +55,7 @@ def stats_lines(stats: delivery_pb2.GetStatsResponse) -> Iterator[str]:
     bounds = f"{stats.max_waiting_events:,} events, {stats.max_waiting_bytes:,} bytes"
     yield f"queue            {math.floor(full * 100)}% full; at most {bounds}"
     if stats.full_because:
-        yield f"                 FULL, new events are turned away: {stats.full_because}"
+        yield f"                 new events are rejected: {stats.full_because}"
     yield f"in flight        {stats.requests_in_flight:,} requests"
     yield f"dead letters     {stats.dead_letters:,}, {stats.dead_letter_bytes:,} bytes"
     yield (

@@ -22,6 +22,7 @@ from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.app.reload import Reloader
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.app.tls import TlsFiles
+from cio_sidecar.delivery.age_clock import AgeClock
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.queue.entry import QueueError
@@ -117,6 +118,7 @@ class Sidecar:
             breaker_rejections=settings.breaker_rejections,
             clock=time.monotonic,
             wall_clock=time.time,
+            age_clock=AgeClock(time.time, time.monotonic),
             random=random.random,
         )
         self._delivery = asyncio.create_task(self.dispatcher.run())
@@ -201,6 +203,7 @@ class Sidecar:
                 settings.queue_file,
                 limits=settings.queue_limits,
                 clock=time.time,
+                age_clock=AgeClock(time.time, time.monotonic),
             )
         except (QueueError, OSError) as error:
             raise ConfigError(f"CIO_DATA_DIR: {error}") from None

@@ -82,6 +82,7 @@ class Dispatcher:
         breaker_rejections: int = BREAKER_REJECTIONS,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        age_clock: Callable[[], float] | None = None,
         random: Callable[[], float],
     ) -> None:
         """``v1``: send everything by Track API v1. ``concurrency``: the ceiling of requests in
@@ -90,8 +91,9 @@ class Dispatcher:
         ``Retry-After`` that is honoured. ``breaker_rejections``: how many events of distinct keys
         are rejected in a row before delivery goes on hold; 0 for any number.
 
-        ``clock`` is monotonic, ``wall_clock`` Unix time, both in seconds; ``random`` is uniform in
-        [0, 1).
+        ``clock`` is monotonic, ``wall_clock`` Unix time, both in seconds; ``age_clock`` gives
+        the Unix time by which ages are measured (default: ``wall_clock``); ``random`` is uniform
+        in [0, 1).
         """
         self._shipper = Shipper(sender, per_second=per_second, clock=clock, wall_clock=wall_clock)
         self.counters = Counters(answers=self._shipper.answers)
@@ -109,7 +111,7 @@ class Dispatcher:
         self._queue = queue
         self._max_age_seconds = max_age_seconds
         self._clock = clock
-        self._wall_clock = wall_clock
+        self._age_clock = age_clock or wall_clock
         self._more = True
         self._news = News(self.policy, clock)
         self._expired_at = float("-inf")
@@ -356,7 +358,7 @@ class Dispatcher:
 
     def _oldest(self) -> int:
         """When what is just within the age limit was accepted, in Unix seconds."""
-        return int(self._wall_clock()) - self._max_age_seconds
+        return int(self._age_clock()) - self._max_age_seconds
 
     async def _bury(self, events: "list[Leased]") -> None:
         """Make dead letters of events that are over the age limit."""

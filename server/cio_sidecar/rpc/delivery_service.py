@@ -116,7 +116,7 @@ class DeliveryService:
             hold=self._hold(self._dispatcher.hold),
             max_waiting_events=self._queue.limits.max_events,
             max_waiting_bytes=self._queue.limits.max_bytes,
-            full_because=self._queue.full_because or "",
+            full_because=self._queue.not_accepting_because or self._queue.full_because or "",
         )
 
     async def list_dead_letters(

@@ -16,13 +16,15 @@ class Condition:
         self._on_change = on_change
         self.failing: str | None = None
         """Why the last write failed; None once the disk was tried out, and works."""
+        self.misplaced: str | None = None
+        """Why the open file is not the one at its path; None once it is again."""
         self.damaged: str | None = None
         """What of the file can't be read; for as long as it is open."""
 
     @property
     def because(self) -> str | None:
         """Why the queue can't take events; None where it can."""
-        return self.damaged or self.failing
+        return self.damaged or self.misplaced or self.failing
 
     def found(self, error: QueueError) -> None:
         """Note that the file is damaged, or can't be written."""
@@ -36,6 +38,20 @@ class Condition:
             log.error("the queue can't take events: %s", error)
             self._on_change()
 
+    def placed(self, error: QueueError | None) -> None:
+        """Note what Place.check() found."""
+        if isinstance(error, QueueDamaged):
+            self.found(error)
+        elif error is not None:
+            if self.misplaced is None:
+                log.error("the queue takes no more events, and delivers what it has: %s", error)
+                self.misplaced = str(error)
+                self._on_change()
+        elif self.misplaced is not None:
+            self.misplaced = None
+            log.warning("the queue file is in its place again")
+            self._on_change()
+
     def works(self) -> None:
         """Note that the disk can be written again."""
         if self.failing is not None:
@@ -43,7 +59,9 @@ class Condition:
             log.warning("the queue's disk can be written again")
             self._on_change()
 
-    def require_undamaged(self) -> None:
-        """Raises QueueDamaged: what is accepted must not go where it may be lost."""
+    def require_intact(self) -> None:
+        """Raises QueueError: what is accepted must not go where it may be lost."""
         if self.damaged is not None:
             raise QueueDamaged(self.damaged)
+        if self.misplaced is not None:
+            raise QueueError(self.misplaced)

@@ -1,6 +1,8 @@
 """The disk that a queue is on: how much of it is free, and whether it can be written."""
 
+import errno
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,12 +76,16 @@ class Disk:
 
         A small transaction would tell little: it may find room within the files that there are.
         """
-        path = self._folder / "trial"
+        # A new file of a name that nobody can foresee: no link is followed, no file overwritten.
+        fd, name = tempfile.mkstemp(prefix="trial-", dir=self._folder)
         try:
-            with path.open("wb", buffering=0) as file:
-                written = file.write(bytes(_TRIAL_BYTES))
-                os.fsync(file.fileno())
-            if written < _TRIAL_BYTES:
-                raise OSError(f"only {written:,} bytes could be written to {path}")
+            # At once: a process that is killed leaves nothing behind.
+            Path(name).unlink()
+            written = os.write(fd, bytes(_TRIAL_BYTES))
+            os.fsync(fd)
         finally:
-            path.unlink(missing_ok=True)
+            os.close(fd)
+        if written < _TRIAL_BYTES:
+            raise OSError(
+                errno.ENOSPC, f"only {written:,} bytes could be written", str(self._folder)
+            )

@@ -29,6 +29,7 @@ from cio_sidecar.delivery.queue.trouble import is_damage
 
 _LEASED: Final = "seq, lane, operations, message_id, accepted_at"
 _FORGET_AT_ONCE: Final = 200
+_NEVER: Final = 2**62
 _RUN: Final = 8
 """From how many successive events on they are removed as a range: it takes a third of the time."""
 _SIZE_OF_RUN: Final = (
@@ -60,12 +61,14 @@ class Events:
         disk: Disk,
         condition: Condition,
         clock: Callable[[], float],
+        age_clock: Callable[[], float],
     ) -> None:
-        """``clock`` gives Unix seconds."""
+        """``clock`` gives Unix seconds; so does ``age_clock``, by which ages are measured."""
         self.limits = limits
         self._disk = disk
         self._condition = condition
         self._clock = clock
+        self._age_clock = age_clock
         self.totals = totals.read(db)
         self.removed = retention.Removed()
         self.fullness = Fullness()
@@ -102,18 +105,18 @@ class Events:
         return self._cursor < self.totals.next_seq - 1
 
     def put(self, db: sqlite3.Connection, entries: Sequence[Entry]) -> list[bool]:
-        """Store events; says of each whether it is new. Raises QueueFull or QueueDamaged.
+        """Store events; says of each whether it is new. Raises QueueFull or QueueError.
 
         Where all are known already, no room is needed.
         """
-        self._condition.require_undamaged()
-        now = int(self._clock())
+        self._condition.require_intact()
+        now, age_now = int(self._clock()), int(self._age_clock())
         size = sum([len(entry.event) + len(entry.operations) for entry in entries])
         full = self._full_because(len(entries), size)
         asked = [entry.message_id for entry in entries if entry.remember]
         # A window of no seconds is not the rest of the present one.
         window = self.limits.dedup_window_seconds
-        known, replaced = dedup.find(db, asked, since=now - window if window else now + 1)
+        known, replaced = dedup.find(db, asked, since=age_now - window if window else _NEVER)
         if full and not all(entry.remember and entry.message_id in known for entry in entries):
             self.fullness.because = full
             raise QueueFull(full)
@@ -139,7 +142,7 @@ class Events:
         count.waiting += len(rows)
         count.waiting_bytes += size
         # More than come in, so that few are left in the end; and not all at once.
-        self.forget(db, now, max(_FORGET_AT_ONCE, 2 * len(entries)))
+        self.forget(db, age_now, max(_FORGET_AT_ONCE, 2 * len(entries)))
         return results
 
     def forget(self, db: sqlite3.Connection, now: int, most: int) -> bool:
@@ -275,7 +278,7 @@ class Events:
         self.totals.waiting -= removed
         self.totals.waiting_bytes -= size
         if buried:
-            self.retain(db, now, 2 * len(buried))
+            self.retain(db, int(self._age_clock()), 2 * len(buried))
 
     def may_be_over(self, db: sqlite3.Connection) -> bool:
         """Whether there is anything that a bound could forbid."""

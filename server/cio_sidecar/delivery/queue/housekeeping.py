@@ -4,6 +4,7 @@ time, so that what callers send never waits for it.
 
 import logging
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ from typing import Final
 from cio_sidecar.delivery.queue.condition import Condition
 from cio_sidecar.delivery.queue.disk import Disk
 from cio_sidecar.delivery.queue.events import Events
+from cio_sidecar.delivery.queue.place import Place
 from cio_sidecar.delivery.queue.retention import Herald
 from cio_sidecar.delivery.queue.trouble import is_of_the_file, queue_error
 
@@ -43,15 +45,17 @@ class Housekeeping:
         *,
         disk: Disk,
         condition: Condition,
-        clock: Callable[[], float],
+        place: Place,
+        age_clock: Callable[[], float],
     ) -> None:
-        """``clock`` gives Unix seconds."""
+        """``age_clock`` gives Unix seconds, by which ages are measured."""
         self._db = db
         self._path = path
         self._events = events
         self._disk = disk
         self._condition = condition
-        self._clock = clock
+        self._place = place
+        self._age_clock = age_clock
         self._herald = Herald()
         self._next_at = time.monotonic() + _IDLE_SECONDS
         self._changes = db.total_changes
@@ -70,7 +74,8 @@ class Housekeeping:
             return
         pause = _IDLE_SECONDS
         try:
-            if self._condition.damaged is not None:
+            self.look()
+            if self._condition.damaged is not None or self._condition.misplaced is not None:
                 pass
             elif self._condition.failing is not None:
                 self.try_out()
@@ -89,8 +94,27 @@ class Housekeeping:
                 log.error("the queue's housekeeping failed: %s", type(error).__name__)
         self._next_at = time.monotonic() + pause
 
+    def look(self) -> None:
+        """Note whether the file is in its place and whole."""
+        if self._condition.damaged is not None:
+            return
+        self._condition.placed(self._place.check(self._page_bytes))
+        if self._condition.damaged is not None:
+            # The WAL and the file no longer belong together: one must not overwrite the other.
+            self._db.execute("PRAGMA wal_autocheckpoint = 0")
+            if sys.version_info >= (3, 12):
+                self._db.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+
+    def _page_bytes(self) -> int:
+        pages: int = self._db.execute("PRAGMA page_count").fetchone()[0]
+        size: int = self._db.execute("PRAGMA page_size").fetchone()[0]
+        return pages * size
+
     def try_out(self) -> None:
         """Write to the disk and to the file, and note whether that can be done."""
+        self.look()
+        if self._condition.misplaced is not None:
+            return
         try:
             self._disk.try_out()
             own = not self._db.in_transaction
@@ -103,18 +127,19 @@ class Housekeeping:
 
     def end(self) -> None:
         """Tell what was not told yet."""
+        self._place.close()
         self._herald.tell(self._events.removed, self._events.limits, at_once=True)
 
     def _clean(self, until: float, *, idle: bool) -> bool:
         """Do what there is to do until then, or a little of each; whether there is more."""
         db, events = self._db, self._events
-        over = events.may_be_over(db) and events.is_over(db, int(self._clock()))
+        over = events.may_be_over(db) and events.is_over(db, int(self._age_clock()))
         if not over and not self._can_shrink(idle=idle):
             return False
         more = False
         with events.transaction(db):
             if over:
-                now = int(self._clock())
+                now = int(self._age_clock())
                 more |= _repeat(lambda: events.forget(db, now, _ROWS), until)
                 more |= _repeat(lambda: events.retain(db, now, _ROWS), until)
             more |= _repeat(lambda: self._shrink(idle=idle), until)
@@ -143,6 +168,8 @@ class Housekeeping:
             return
         mode = "TRUNCATE" if wal_bytes(self._path) > WAL_BYTES else "PASSIVE"
         self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        if mode == "TRUNCATE":
+            self._place.wal_cut()
         self._changes = self._db.total_changes
 
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.delivery.queue.salvage import Gap, scan
-from cio_sidecar.delivery.queue.schema import PAYLOAD_BYTES, SCHEMA_VERSION, open_file
-from cio_sidecar.delivery.queue.trouble import error_name, is_damage, queue_error
+from cio_sidecar.delivery.queue.schema import PAYLOAD_BYTES, SCHEMA_VERSION, exists, open_file
+from cio_sidecar.delivery.queue.trouble import error_name, is_damage, queue_error, unreadable
 
 _COLUMNS: Final = {
     "events": "seq, message_id, lane, accepted_at, event, operations",
@@ -51,7 +51,7 @@ def recover(path: Path, now: float) -> Recovered | None:
     The old one stays beside it, under a name with the time, ``now`` in Unix seconds. Raises
     QueueError where it is in use, or nothing can be read; then it is as it was.
     """
-    if not path.is_file():
+    if not exists(path):
         raise QueueError(f"there is no queue file {path}: check CIO_DATA_DIR")
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     fresh = path.with_name(f"{path.name}.recovering")
@@ -65,6 +65,8 @@ def recover(path: Path, now: float) -> Recovered | None:
                 _copy(old, new, recovered)
     except (sqlite3.Error, OSError) as error:
         _remove(fresh)
+        if is_damage(error):
+            raise unreadable(path, f"is damaged or no queue file ({error})") from None
         raise queue_error(error, path) from None
     except QueueError:
         _remove(fresh)
@@ -84,7 +86,12 @@ def _open_damaged(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN EXCLUSIVE")
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
-        if not 0 < version <= SCHEMA_VERSION:
+        if not version:
+            raise QueueError(
+                f"{path} is not a queue of cio-sidecar (schema 0): move it away, or set "
+                "CIO_DATA_DIR"
+            )
+        if version > SCHEMA_VERSION:
             raise QueueError(
                 f"{path} has schema {version}, and this cio-sidecar knows up to {SCHEMA_VERSION}: "
                 "use the cio-sidecar that wrote it, or check CIO_DATA_DIR"

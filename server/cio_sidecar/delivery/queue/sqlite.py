@@ -27,8 +27,9 @@ from cio_sidecar.delivery.queue.entry import (
     Stats,
 )
 from cio_sidecar.delivery.queue.events import Events
-from cio_sidecar.delivery.queue.housekeeping import Housekeeping, wal_bytes
+from cio_sidecar.delivery.queue.housekeeping import WAL_BYTES, Housekeeping, wal_bytes
 from cio_sidecar.delivery.queue.limits import Limits
+from cio_sidecar.delivery.queue.place import Place
 from cio_sidecar.delivery.queue.schema import open_file
 from cio_sidecar.delivery.queue.trouble import queue_error
 from cio_sidecar.delivery.queue.worker import Worker
@@ -41,10 +42,18 @@ log = logging.getLogger(__name__)
 class SqliteQueue:
     """A queue in a file. All methods are for one event loop; ``open`` and ``close`` block."""
 
-    def __init__(self, path: Path, *, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        limits: Limits,
+        clock: Callable[[], float],
+        age_clock: Callable[[], float] | None = None,
+    ) -> None:
         """Open or create the file. Raises QueueError if it can't be used.
 
-        ``clock`` gives Unix seconds.
+        ``clock`` gives Unix seconds; so does ``age_clock``, by which ages are measured
+        (default: ``clock``).
         """
         self.path = path
         self.on_committed: Callable[[], None] = lambda: None
@@ -55,13 +64,27 @@ class SqliteQueue:
         condition = Condition(lambda: self._worker.tell(self._tell_condition))
         self._disk = disk
         self._condition = condition
+        age_clock = age_clock or clock
         self._db = open_file(path)
         try:
-            self._events = Events(self._db, limits, disk=disk, condition=condition, clock=clock)
-            self._housekeeping = Housekeeping(
-                self._db, path, self._events, disk=disk, condition=condition, clock=clock
+            self._events = Events(
+                self._db,
+                limits,
+                disk=disk,
+                condition=condition,
+                clock=clock,
+                age_clock=age_clock,
             )
-        except sqlite3.Error as error:
+            self._housekeeping = Housekeeping(
+                self._db,
+                path,
+                self._events,
+                disk=disk,
+                condition=condition,
+                place=Place(path, wal_bytes=WAL_BYTES),
+                age_clock=age_clock,
+            )
+        except (sqlite3.Error, OSError) as error:
             self._db.close()
             raise queue_error(error, path) from None
         except QueueError:

@@ -1,5 +1,6 @@
 """What a failure of the database means, in words for whoever runs the sidecar."""
 
+import errno
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -30,7 +31,38 @@ def is_of_the_file(error: BaseException) -> bool:
 
 def queue_error(error: Exception, path: Path) -> QueueError:
     """A failure as a QueueError that says what to do."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return os_error(error, path)
     return (QueueDamaged if is_damage(error) else QueueError)(_explain(error, path))
+
+
+def os_error(error: OSError, path: Path) -> QueueError:
+    """A failure of the operating system as a QueueError that says what to do."""
+    what = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return QueueError(
+            f"{path} can't be written, the disk is full or has no free inodes ({what}): free some "
+            "space"
+        )
+    if error.errno == errno.EROFS:
+        return QueueError(
+            f"{path} can't be written, its file system is read-only: mount it for writing, or set "
+            "CIO_DATA_DIR"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return QueueError(
+            f"{path} can't be opened ({what}): let the sidecar's user read and write it and its "
+            "directory, or set CIO_DATA_DIR"
+        )
+    return QueueError(f"{path} can't be opened for writing ({what}): check CIO_DATA_DIR")
+
+
+def unreadable(path: Path, why: str) -> QueueError:
+    """Nothing can be read of a file, so there is nothing to recover."""
+    return QueueError(
+        f"{path} {why}, and nothing can be recovered from it: move it away together with "
+        f"{path.name}-wal (or restore a backup) and start again. Events in it may be lost"
+    )
 
 
 def error_name(error: BaseException) -> str:

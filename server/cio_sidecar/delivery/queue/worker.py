@@ -38,6 +38,8 @@ class _Job(NamedTuple):
     on_failure: Callable[[QueueError], None]
     entries: Sequence[Entry] = ()
     """Where it only stores them: then it may be done in one with those beside it."""
+    stores: bool = False
+    """Whether it stores events of a caller."""
 
 
 _Group = list[_Job]
@@ -115,7 +117,7 @@ class Worker:
         the job: ``abandoned`` is called with its result.
         """
         future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
-        self._add(_Job(work, future, writes, on_failure), stores)
+        self._add(_Job(work, future, writes, on_failure, stores=stores > 0), stores)
         return await _result(future, abandoned)
 
     async def put(
@@ -125,7 +127,7 @@ class Worker:
         of run().
         """
         future: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
-        job = _Job(lambda db: self._events.put(db, entries), future, True, _nothing, entries)
+        job = _Job(lambda db: self._events.put(db, entries), future, True, _nothing, entries, True)
         self._add(job, len(entries))
         return await _result(future, abandoned)
 
@@ -193,6 +195,8 @@ class Worker:
     def _transact(self, group: list[_Job]) -> "list[tuple[asyncio.Future[Any], Any]]":
         """Run jobs in one transaction; each gets its result, or an exception."""
         writes = any(job.writes for job in group)
+        if writes:
+            self._housekeeping.look()
         results: list[tuple[asyncio.Future[Any], Any]] = []
         try:
             with self._events.transaction(self._db) if writes else nullcontext():
@@ -214,6 +218,23 @@ class Worker:
                 *((job.future, told) for job in failed),
                 *(result for job in readers for result in self._transact([job])),
             ]
+        if any(job.stores for job in group):
+            results = self._placed(group, results)
+        return results
+
+    def _placed(
+        self, group: list[_Job], results: "list[tuple[asyncio.Future[Any], Any]]"
+    ) -> "list[tuple[asyncio.Future[Any], Any]]":
+        """What was stored is not acknowledged if the file vanished before the commit ended."""
+        self._housekeeping.look()
+        try:
+            self._condition.require_intact()
+        except QueueError as error:
+            stored = {job.future: job for job in group if job.stores}
+            for future, result in results:
+                if future in stored and not isinstance(result, Exception):
+                    stored[future].on_failure(error)
+            return [(future, error if future in stored else it) for future, it in results]
         return results
 
     def _do(self, jobs: list[_Job], *, puts: bool) -> "list[tuple[asyncio.Future[Any], Any]]":
