@@ -292,6 +292,22 @@ async def test_an_export_is_masked_unless_asked_otherwise(two_dead: Caller) -> N
     assert line["event"]["traits"] == {"plan": "gold-77"}
 
 
+@pytest.mark.parametrize("flags", [[], ["--reveal"]], ids=["masked", "revealed"])
+async def test_a_dead_letter_that_nests_as_deep_as_an_event_may_is_shown(
+    caller: Caller, flags: list[str]
+) -> None:
+    levels = 252
+    properties = b'{"k":' * levels + b"1" + b"}" * levels
+    await caller.die(track(properties, message_id=ulid(1)))
+    await caller.die(track(message_id=ulid(2)))
+    exported = await operate(caller, "dead-letters", "export", *flags)
+    assert exported.code == 0
+    assert [line["message_id"] for line in exported.lines] == [ulid(1), ulid(2)]
+    for more in ([], ["--json"]):
+        shown = await operate(caller, "dead-letters", "show", ulid(1), *flags, *more)
+        assert (shown.code, shown.out.count('"k"') >= levels) == (0, True)
+
+
 # delivery
 
 

@@ -280,3 +280,24 @@ def test_an_address_is_hashed_the_same_way_everywhere(case: tuple[dict[str, Any]
     event = {"userId": address, "traits": {"email": address, address: f"<{address}>"}}
     once = sha256(address)
     assert hash_emails(event) == {"userId": once, "traits": {"email": once, once: f"<{once}>"}}
+
+
+@pytest.mark.parametrize("text", ["\ud800a@b.co", "a\ud800@b.co", "a@b.co\ud800", "\ud800 a@b.co"])
+@pytest.mark.parametrize("where", ["messageId", "userId", "event", "properties", "type"])
+def test_half_a_surrogate_pair_in_an_address_rejects_the_event(where: str, text: str) -> None:
+    event = {"type": "track", "event": "E", "messageId": "m", "userId": "u"}
+    result = renderer("standard").render(
+        {**event, where: {text: text} if where == "properties" else text}
+    )
+    assert isinstance(result, Refused)
+    assert not holds(everything(result), "a@b.co")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "unit", ["a", "@", "a@", "a@b", "a@.", "%25", "%40", "\\u0040", '"@', ")@a.", "a@[1", "a@b.c,"]
+)
+def test_hashing_takes_linear_time(unit: str) -> None:
+    size = 1024 * 1024
+    hashed((unit * size)[:size])
+    hashed([(unit * 640)[:640]] * (size // 640))

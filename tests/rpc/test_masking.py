@@ -170,6 +170,90 @@ def test_what_is_no_json_is_left_out() -> None:
     assert (cut.request, cut.answer(b"<html>ann-77</html>")) == (b"", b"")
 
 
+def test_a_request_that_nests_too_deep_is_left_out_and_its_event_is_shown() -> None:
+    deep = b'{"a":' * 252 + b"1" + b"}" * 252
+    event = b'{"type":"track","properties":%s}' % deep
+    found = Masked(event, BATCH, b'{"batch":[{"attributes":%s}]}' % deep)
+    assert orjson.loads(found.event)["type"] == "track"
+    assert found.request == b""
+
+
+SIZE = 1024 * 1024
+UNITS = ["a", "@", "a@", "@ ", "a@b.c,", '"', "'", " '", "a'", "\\", "`", "“", "<", "é", "a\"'\\@ "]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("unit", UNITS)
+def test_masking_takes_linear_time_in_a_key_a_value_and_words(unit: str) -> None:
+    text = (unit * SIZE)[:SIZE]
+    found = masked({"type": "track", "properties": {text: text}})
+    assert found.event
+    assert found.words(f"HTTP 400: {text[:990]}")
+    assert found.words(text) == "<text>"
+    found.answer(orjson.dumps({"errors": [{"message": text[:60_000], text[:2000]: 1}]}))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"value {n}" for n in range(50_000)],
+        ["a" * n for n in range(3, 1400)],
+        ["a" * 20 + str(n) for n in range(20_000)],
+        ["a" * (n % 40) + "b" + "a" * (n // 40) for n in range(4000)],
+    ],
+    ids=["many", "each_length", "one_start", "one_letter_differs"],
+)
+def test_masking_words_takes_bounded_time_in_the_values_of_an_event(values: list[str]) -> None:
+    found = masked({"type": "track", "properties": {"v": values}})
+    told = max(values, key=len)
+    assert told not in found.words("HTTP 400: " + told[:990])
+    answer = {"errors": [{"message": "a" * 40}] * 900 + [{"message": told}]}
+    assert told.encode() not in found.answer(orjson.dumps(answer))
+
+
+@pytest.mark.timeout(20)
+def test_an_answer_with_a_thousand_errors_is_masked() -> None:
+    values = [f"v-{n}-x" for n in range(1000)]
+    errors = [{"batch_index": n, "message": f"bad {value}"} for n, value in enumerate(values)]
+    answer = orjson.dumps({"errors": errors})
+    shown = orjson.loads(masked({"type": "track", "v": values}).answer(answer))
+    assert [error["batch_index"] for error in shown["errors"]] == [*range(1000)]
+    assert {error["message"] for error in shown["errors"]} == {"bad <text>"}
+
+
+def test_words_with_more_values_than_can_be_looked_for_are_hidden() -> None:
+    found = masked({"type": "track", "v": [f"value {n}" for n in range(30_000)]})
+    assert found.words("HTTP 400: name: must not be empty") == "HTTP 400: <text>"
+    assert found.answer(b'{"errors":[{"message":"m"}]}') == b""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"errors":' + b"[" * 300 + b"]" * 300 + b"}",
+        b"[" * 2000 + b"]" * 2000,
+        b'{"errors":NaN}',
+        rb'{"errors":["\ud800"]}',
+    ],
+)
+def test_an_answer_beyond_the_bounds_is_left_out(body: bytes) -> None:
+    assert masked().answer(body) == b""
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("İPEK or ipek", "<text> or <text>"),
+        ("ΛΔΣ is ΛΔΣa", "<text> is <text>a"),
+        ("/%C3%89t%C3%A9/", "/<text>/"),
+        ("ann-77-secret", "<text>"),
+    ],
+)
+def test_words_lose_values_in_any_case_and_where_they_overlap(words: str, shown: str) -> None:
+    assert mask_words(words, {"ipek", "λδς", "Été", "ann-7", "7-secret"}) == shown
+
+
 # Texts that no key, no word of the sidecar and no replacement holds.
 TEXTS = st.text("ABXYZqvw019.-_'\"%/@ é☃", min_size=4, max_size=40)
 NUMBERS = st.integers(10_000_000, 2**60) | st.floats(1e7, 1e15)

@@ -235,20 +235,30 @@ def _iso(moment: Timestamp) -> str:
 
 
 def _json(document: bytes) -> Any:
-    """A document as it is; one that is no JSON as text, and null where there is none."""
-    if not document:
-        return None
-    try:
-        return orjson.loads(document)
-    except orjson.JSONDecodeError:
-        return document.decode(errors="replace")
+    """A document as it is; one that is no JSON as text, and null where there is none.
+
+    What was accepted as JSON may nest too deep to be encoded within anything else.
+    """
+    encoded = _encoded(document)
+    if encoded is None:
+        return document.decode(errors="replace") or None
+    return orjson.Fragment(encoded)
 
 
 def _pretty(document: bytes) -> Iterator[str]:
-    shown = _json(document)
-    if shown is None:
+    if not document:
         yield "(none, or no whole JSON: only --reveal shows that)"
-    elif isinstance(shown, str):
-        yield printable(shown)
+        return
+    encoded = _encoded(document, orjson.OPT_INDENT_2)
+    if encoded is None:
+        yield printable(document.decode(errors="replace"))
     else:
-        yield from orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode().splitlines()
+        yield from encoded.decode().splitlines()
+
+
+def _encoded(document: bytes, option: int = 0) -> bytes | None:
+    """A document encoded anew; None if it is no JSON, or nests too deep."""
+    try:
+        return orjson.dumps(orjson.loads(document), option=option)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-import orjson
 from ulid import ULID
 
 from cio_sidecar import __version__
@@ -23,6 +22,7 @@ from cio_sidecar.app.reload import Reloader
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.app.tls import TlsFiles
 from cio_sidecar.delivery.age_clock import AgeClock
+from cio_sidecar.customerio.answer_body import parse
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.queue.entry import QueueError
@@ -105,6 +105,7 @@ class Sidecar:
                 connections=settings.concurrency,
                 timeout_seconds=settings.timeout_seconds,
                 user_agent=f"cio-sidecar/{__version__}",
+                secrets=settings.write_keys,
             )
         )
         self.dispatcher = Dispatcher(
@@ -264,10 +265,8 @@ class Sidecar:
         if answer.status in (401, 403):
             self.dispatcher.hold_back(HoldReason.CREDENTIALS, rejected_credentials(answer.status))
             return
-        try:
-            region = orjson.loads(answer.body).get("region")
-        except (orjson.JSONDecodeError, AttributeError):
-            return
+        body = parse(answer.body)
+        region = body.get("region") if isinstance(body, dict) else None
         if region in ("us", "eu") and region != self.settings.region and not self.settings.base_url:
             log.error(
                 "the workspace is in region %s, but CIO_REGION is %s: set CIO_REGION=%s",

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import orjson
 
+from cio_sidecar.customerio.answer_body import parse
+
 
 class Outcome(Enum):
     """What becomes of a request, or of one operation of it."""
@@ -42,6 +44,10 @@ _OUTCOMES: Final = {
 }
 
 
+_REASON_CHARACTERS: Final = 1000
+"""Maximum length of a reason."""
+_RETRY_AFTER_CHARACTERS: Final = 100
+"""More than any number of seconds or HTTP date has."""
 _EVEN_BY_PAGE: Final = {401, 413}
 """Statuses that mean the same whoever gives them: a front end may say them for the API."""
 
@@ -77,7 +83,8 @@ def is_page(answer: Answer) -> bool:
 
 
 def refusals(answer: Answer, count: int) -> Mapping[int, str] | None:
-    """The refused items of a 207: index in the batch → reason. None if the body doesn't say.
+    """The refused items of a 207: index in the batch → reason, at most 1,000 characters each. None
+    if the body doesn't say.
 
     ``count`` is the number of items of the batch; an index outside it means that the answer can't
     be trusted, and is None as well. Of a single item every error tells.
@@ -86,14 +93,14 @@ def refusals(answer: Answer, count: int) -> Mapping[int, str] | None:
     if not errors:
         return None
     if count == 1:
-        return {0: "; ".join(map(_text, errors))}
-    reasons: dict[int, str] = {}
+        return {0: _joined(errors)}
+    by_index: dict[int, list[Any]] = {}
     for error in errors:
         index = error.get("batch_index") if isinstance(error, dict) else None
         if type(index) is not int or not 0 <= index < count:
             return None
-        reasons[index] = f"{reasons[index]}; {_text(error)}" if index in reasons else _text(error)
-    return reasons
+        by_index.setdefault(index, []).append(error)
+    return {index: _joined(mine) for index, mine in by_index.items()}
 
 
 def parts(answer: Answer, count: int) -> Mapping[int, bytes]:
@@ -114,8 +121,8 @@ def reason(answer: Answer) -> str:
     Reads v1's ``{"meta": {"errors": [...]}}`` and ``{"meta": {"error": ...}}`` and v2's
     ``{"errors": [{"reason", "field", "message"}]}``.
     """
-    words = "; ".join(_text(error) for error in _errors(answer.body))
-    return f"HTTP {answer.status}{': ' if words else ''}{words}"[:1000]
+    words = _joined(_errors(answer.body))
+    return f"HTTP {answer.status}{': ' if words else ''}{words}"[:_REASON_CHARACTERS]
 
 
 def retry_after_seconds(answer: Answer, now: float) -> float | None:
@@ -123,7 +130,7 @@ def retry_after_seconds(answer: Answer, now: float) -> float | None:
 
     Takes both forms, seconds and an HTTP date. None if there is none that can be read.
     """
-    value = (answer.retry_after or "").strip()
+    value = (answer.retry_after or "")[:_RETRY_AFTER_CHARACTERS].strip()
     if value.isascii() and value.isdigit():
         return float(value)
     try:
@@ -137,10 +144,7 @@ def retry_after_seconds(answer: Answer, now: float) -> float | None:
 
 
 def _errors(body: bytes) -> list[Any]:
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return []
+    parsed = parse(body)
     if not isinstance(parsed, dict):
         return []
     meta = parsed.get("meta")
@@ -149,6 +153,18 @@ def _errors(body: bytes) -> list[Any]:
         parsed = {"errors": [single] if single is not None else meta.get("errors")}
     errors = parsed.get("errors")
     return errors if isinstance(errors, list) else []
+
+
+def _joined(errors: list[Any]) -> str:
+    """The words of errors, no more of them than a reason holds."""
+    words: list[str] = []
+    size = 0
+    for error in errors:
+        words.append(_text(error)[:_REASON_CHARACTERS])
+        size += len(words[-1]) + 2
+        if size > _REASON_CHARACTERS:
+            break
+    return "; ".join(words)[:_REASON_CHARACTERS]
 
 
 def _text(error: Any) -> str:

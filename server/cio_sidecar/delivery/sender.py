@@ -3,6 +3,7 @@
 import asyncio
 import errno
 from base64 import b64encode
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Self
 from urllib.request import getproxies, proxy_bypass
@@ -10,11 +11,13 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
+from cio_sidecar.customerio.answer_body import BODY_BYTES
 from cio_sidecar.customerio.outcome import Answer
+from cio_sidecar.customerio.redact import Redactor
 from cio_sidecar.customerio.request import Request
 from cio_sidecar.customerio.track_v1 import REGION_PATH
 
-ANSWER_BYTES: Final = 1024 * 1024
+ANSWER_BYTES: Final = BODY_BYTES
 """How much of an answer is read."""
 
 
@@ -34,13 +37,16 @@ class Sender:
         connections: int,
         timeout_seconds: float,
         user_agent: str,
+        secrets: Iterable[str] = (),
     ) -> None:
         """Open no connection yet. Must be called on the running event loop.
 
-        ``timeout_seconds`` bounds a request from its start to the end of the answer.
+        ``timeout_seconds`` bounds a request from its start to the end of the answer. ``secrets``
+        are redacted in answers, as the credentials are.
         """
         self.base_url = base_url.rstrip("/")
         self._proxy = proxy_of(self.base_url)
+        self._redactor = Redactor([(site_id, api_key), *_credentials_in(self._proxy)], secrets)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30),
             headers={
@@ -94,10 +100,12 @@ class Sender:
             allow_redirects=False,
             proxy=self._proxy,
         ) as response:
-            body = await response.content.read(ANSWER_BYTES)
-            while not response.content.at_eof() and len(body) < ANSWER_BYTES:
+            body = bytearray()
+            while len(body) < ANSWER_BYTES and not response.content.at_eof():
                 body += await response.content.read(ANSWER_BYTES - len(body))
-            return Answer(response.status, body, response.headers.get("Retry-After"))
+            is_cut = len(body) >= ANSWER_BYTES
+            redact = self._redactor.redact_cut if is_cut else self._redactor.redact
+            return Answer(response.status, redact(bytes(body)), response.headers.get("Retry-After"))
 
     def _unreachable(self, error: BaseException) -> Unreachable:
         if isinstance(error, aiohttp.ClientProxyConnectionError):
@@ -115,6 +123,7 @@ class Sender:
             why = "no answer within the timeout"
         else:
             why = f"the connection broke ({type(error).__name__})"
+        why = self._redactor.redact_text(why)
         return Unreachable(f"{self.base_url} can't be reached: {why}")
 
 
@@ -127,6 +136,15 @@ def proxy_of(url: str) -> str | None:
     host = parsed.host or ""
     here = host in {"localhost", "::1"} or host.startswith("127.")
     return None if here or proxy_bypass(host) else getproxies().get(parsed.scheme)
+
+
+def _credentials_in(proxy: str | None) -> list[tuple[str, str]]:
+    """The user and the password in a proxy's URL: it may echo them, too."""
+    try:
+        url = URL(proxy or "")
+    except ValueError:
+        return []
+    return [(url.user or "", url.password)] if url.password else []
 
 
 def _was_dropped(error: Exception) -> bool:

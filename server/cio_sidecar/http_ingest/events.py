@@ -16,6 +16,8 @@ CALLS: Final = (*EVENT_TYPES, *BATCHES)
 # The write key is a secret, and the time of receipt is the sidecar's to say.
 _NOT_OF_AN_EVENT: Final = ("writeKey", "receivedAt")
 _OF_A_BATCH: Final = ("context", "integrations")
+_NAME_CHARACTERS: Final = 100
+"""Names of integrations that are longer are not Customer.io's."""
 _CUSTOMER_IO: Final = frozenset({"customerio", "customerioactions"})
 
 
@@ -50,7 +52,7 @@ def is_for_customer_io(event: Event) -> bool:
     named = [
         choice
         for name, choice in choices.items()
-        if re.sub("[^a-z]", "", name.lower()) in _CUSTOMER_IO
+        if len(name) <= _NAME_CHARACTERS and re.sub("[^a-z]", "", name.lower()) in _CUSTOMER_IO
     ]
     if named:
         return any(choice is not False for choice in named)

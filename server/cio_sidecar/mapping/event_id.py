@@ -16,6 +16,6 @@ def stable_ulid(message_id: str, unix_seconds: int) -> str:
     if _ULID.fullmatch(message_id):
         return message_id
     milliseconds = min(max(unix_seconds * 1000, 0), _LATEST_MS)
-    digest = hashlib.sha256(message_id.encode()).digest()[:10]
+    digest = hashlib.sha256(message_id.encode(errors="surrogatepass")).digest()[:10]
     number = (milliseconds << 80) | int.from_bytes(digest)
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))

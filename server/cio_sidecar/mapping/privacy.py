@@ -11,15 +11,22 @@ T = TypeVar("T")
 _LONGEST: Final = 320
 """Characters of an address: 64 before the @, and 255 after it."""
 _LOCAL: Final = 64
+_LOCAL_CHARACTERS: Final = r"\w.+\-!#$^~|"
 # The @ within a URL, JSON text or HTML is often encoded.
-_AT: Final = re.compile(r"@|%(?:25){0,4}40|\\\\?u0040|&#(?:64|x40);|\uff20", re.IGNORECASE)
+_ANY_AT: Final = r"(?:@|%(?:25){0,4}40|\\\\?u0040|&#(?:64|x40);|\uff20)"
+_AT: Final = re.compile(_ANY_AT, re.IGNORECASE)
 _DOMAIN: Final = re.compile(r"\w[\w\-]{0,63}(?:[.\u3002][\w\-]{1,63}){1,16}|\[[\w.:]{1,64}\]")
-_IN_LOCAL: Final = re.compile(r"[\w.+\-!#$^~|]")
+# Only an @ that may be within an address: most of the work is done where few are.
+_AT_WITHIN: Final = re.compile(
+    rf"(?<=[{_LOCAL_CHARACTERS}\")]){_ANY_AT}(?=\w[\w\-]{{0,63}}[.\u3002][\w\-]|\[[\w.:]{{1,64}}\])",
+    re.IGNORECASE,
+)
+_LOCAL_END: Final = re.compile(f"[{_LOCAL_CHARACTERS}]*")
 _CLOSES: Final = {'"': '"', ")": "("}
 # An address that is all of a text may have nearly any character; within a text it ends where a
 # URL or a sentence has its marks.
 _WHOLE: Final = re.compile(
-    r"[^@\s:/?&][^@\s:?&]{0,150}@(?:[\w\-.]{0,255}\.[\w\-.]{0,255}\w|\[[\w.:]{1,64}\])"
+    r"[^@\s:/?&][^@\s:?&]{0,150}@(?:(?=[\w\-]{0,255}\.)[\w\-.]{1,511}(?<=\w)|\[[\w.:]{1,64}\])"
 )
 
 
@@ -55,7 +62,7 @@ def _hashed_within(text: str) -> str:
     """Replace the addresses within a text; the work is linear in its length."""
     parts: list[str] = []
     done = 0
-    for at in _AT.finditer(text):
+    for at in _AT_WITHIN.finditer(text):
         if at.start() < done:
             continue
         start = _local_start(text, at.start(), done)
@@ -75,11 +82,11 @@ def _local_start(text: str, end: int, first: int) -> int:
     if end > first and (opening := _CLOSES.get(text[end - 1])):
         quoted = text.rfind(opening, first, end - 1)
         return quoted if quoted >= 0 else end
-    start = end
-    while start > first and _IN_LOCAL.match(text[start - 1]):
-        start -= 1
-    return start
+    # Backwards, as it ends at the @.
+    local = _LOCAL_END.match(text[first:end][::-1])
+    return end - len(local[0]) if local else end
 
 
 def _hash(address: str) -> str:
-    return hashlib.sha256(address.lower().encode()).hexdigest()
+    # Half a surrogate pair is no character, and the event that holds it is rejected by its field.
+    return hashlib.sha256(address.lower().encode(errors="surrogatepass")).hexdigest()

@@ -1,18 +1,25 @@
 """Between the gRPC messages of dead letters, and what the queue knows of them."""
 
-from collections.abc import Iterable
-from typing import Final
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
 from cio.sidecar.v1 import delivery_pb2, mapping_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cio_sidecar.delivery.queue.dead_letters import EVERY, DeadLetter, Filter
-from cio_sidecar.mapping.errors import Violation
+from cio_sidecar.mapping.errors import MOST_VIOLATIONS, Violation
 from cio_sidecar.rpc.decode import InvalidRequest
 from cio_sidecar.rpc.masking import Masked
 
 MESSAGE_IDS: Final = 1000
 """How many message_ids a filter may name."""
+HIDDEN: Final = "hidden: it could not be masked; --reveal shows it"
+"""Replaces the reason of a dead letter that can't be masked."""
+
+_Made = TypeVar("_Made")
+
+log = logging.getLogger(__name__)
 
 
 def to_filter(message: delivery_pb2.DeadLetterFilter) -> Filter:
@@ -47,7 +54,7 @@ def chosen(
 
 def summaries(letters: Iterable[DeadLetter], *, reveal: bool) -> list[delivery_pb2.DeadLetter]:
     """Dead letters without event, request and answer."""
-    return [_summary(letter, _masked(letter), reveal=reveal) for letter in letters]
+    return [_try(_summary, letter, reveal) or _hidden(letter, reveal) for letter in letters]
 
 
 def records(letters: Iterable[DeadLetter], *, reveal: bool) -> list[delivery_pb2.DeadLetterRecord]:
@@ -57,18 +64,11 @@ def records(letters: Iterable[DeadLetter], *, reveal: bool) -> list[delivery_pb2
 
 def record(letter: DeadLetter, *, reveal: bool) -> delivery_pb2.DeadLetterRecord:
     """A dead letter whole."""
-    masked = _masked(letter)
-    request = letter.request if reveal else masked.request
-    return delivery_pb2.DeadLetterRecord(
-        dead_letter=_summary(letter, masked, reveal=reveal),
-        event=letter.event if reveal else masked.event,
-        request=mapping_pb2.HttpRequest(
-            method=letter.method,
-            path=letter.path if reveal else masked.path,
-            # It may have been cut in the middle of a character.
-            body=request.decode(errors="replace"),
-        ),
-        response=letter.response if reveal else masked.answer(letter.response),
+    return _try(_record, letter, reveal) or delivery_pb2.DeadLetterRecord(
+        dead_letter=_hidden(letter, reveal),
+        event=letter.event if reveal else b"",
+        request=_request(letter, letter.path, letter.request) if reveal else None,
+        response=letter.response if reveal else b"",
     )
 
 
@@ -78,11 +78,16 @@ def refused(
     """The message_id of a dead letter that the tables refuse, and what is wrong with it."""
     if reveal:
         return letter.message_id, [*violations]
-    masked = _masked(letter)
-    return letter.message_id, [
+    violations = [*violations]
+    masked = _try(lambda letter, _: _masked(letter), letter, reveal)
+    shown = [
         Violation(masked.words(each.field), each.reason, masked.words(each.description))
-        for each in violations
+        if masked
+        else Violation("", each.reason, HIDDEN)
+        for each in violations[:MOST_VIOLATIONS]
     ]
+    # The others are only counted.
+    return letter.message_id, shown + [Violation("", "", "")] * (len(violations) - len(shown))
 
 
 def moment(seconds: int | None) -> Timestamp | None:
@@ -94,15 +99,62 @@ def _masked(letter: DeadLetter) -> Masked:
     return Masked(letter.event, letter.path, letter.request)
 
 
-def _summary(letter: DeadLetter, masked: Masked, *, reveal: bool) -> delivery_pb2.DeadLetter:
-    return delivery_pb2.DeadLetter(
-        number=letter.seq,
-        message_id=letter.message_id,
+def _record(letter: DeadLetter, reveal: bool) -> delivery_pb2.DeadLetterRecord:
+    masked = _masked(letter)
+    path, body = (letter.path, letter.request) if reveal else (masked.path, masked.request)
+    return delivery_pb2.DeadLetterRecord(
+        dead_letter=_summary(letter, reveal, masked),
+        event=letter.event if reveal else masked.event,
+        request=_request(letter, path, body),
+        response=letter.response if reveal else masked.answer(letter.response),
+    )
+
+
+def _request(letter: DeadLetter, path: str, body: bytes) -> mapping_pb2.HttpRequest:
+    # The body may have been cut in the middle of a character.
+    return mapping_pb2.HttpRequest(
+        method=letter.method, path=path, body=body.decode(errors="replace")
+    )
+
+
+def _summary(
+    letter: DeadLetter, reveal: bool, masked: Masked | None = None
+) -> delivery_pb2.DeadLetter:
+    masked = masked or _masked(letter)
+    return _message(
+        letter,
         event_type=masked.event_type,
         event_name=masked.name if reveal else masked.event_name,
         reason=letter.reason if reveal else masked.words(letter.reason),
+    )
+
+
+def _hidden(letter: DeadLetter, reveal: bool) -> delivery_pb2.DeadLetter:
+    """A dead letter that can't be masked."""
+    return _message(letter, reason=letter.reason if reveal else HIDDEN)
+
+
+def _message(letter: DeadLetter, **words: str) -> delivery_pb2.DeadLetter:
+    return delivery_pb2.DeadLetter(
+        number=letter.seq,
+        message_id=letter.message_id,
         status=letter.status,
         attempts=letter.attempts,
         accepted_at=moment(letter.accepted_at),
         died_at=moment(letter.died_at),
+        **words,
     )
+
+
+def _try(
+    make: Callable[[DeadLetter, bool], _Made], letter: DeadLetter, reveal: bool
+) -> _Made | None:
+    """Make something of a dead letter; None if that fails, so that the others are shown."""
+    try:
+        return make(letter, reveal)
+    except Exception as error:
+        # The error's own words may hold data.
+        log.error(
+            "dead letter %d can't be masked (%s) and is hidden", letter.seq, type(error).__name__
+        )
+        return None

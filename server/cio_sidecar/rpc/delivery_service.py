@@ -150,7 +150,8 @@ class DeliveryService:
         if letter is None:
             what = f"no dead letter has the message_id {request.message_id[:80]!r}"
             await abort_not_found(context, "NO_SUCH_DEAD_LETTER", what)
-        return delivery_pb2.GetDeadLetterResponse(record=record(letter, reveal=request.reveal))
+        shown = await asyncio.to_thread(record, letter, reveal=request.reveal)
+        return delivery_pb2.GetDeadLetterResponse(record=shown)
 
     async def replay(
         self, request: delivery_pb2.ReplayDeadLettersRequest, _: Context
@@ -164,7 +165,9 @@ class DeliveryService:
                 not_found=done.not_found,
             )
             for letter, violations in done.refusals:
-                message_id, shown = refused(letter, violations, reveal=request.reveal)
+                message_id, shown = await asyncio.to_thread(
+                    refused, letter, violations, reveal=request.reveal
+                )
                 response.refusals.add(message_id=message_id, violations=violation_messages(shown))
             yield response
             self._go_on()

@@ -7,12 +7,14 @@ event or of its request.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 import orjson
 
+from cio_sidecar.customerio.answer_body import parse
 from cio_sidecar.customerio.operation import EVENT_ACTIONS
 from cio_sidecar.operations import OPERATIONS, V1
 
@@ -22,15 +24,31 @@ _LONG_CHARACTERS: Final = 100
 """A text that is longer than this has its length told: it may be the mistake."""
 _FEWEST_CHARACTERS: Final = 3
 """A value that is shorter is not looked for in words: nearly any word would hold it."""
+_PIECE: Final = _FEWEST_CHARACTERS
 
 _CUT_CHARACTERS: Final = 1000
 """Where the reason of a refusal is cut."""
 
-_EMAILS: Final = re.compile(r"[^\s\"'`<>(),;:=]+@[^\s\"'`<>(),;:=]+")
+# The work is values times words. Beyond these bounds all words are hidden.
+_MOST_VALUES: Final = 20_000
+_MOST_WORDS: Final = 128 * 1024
+_MOST_COMPARISONS: Final = 100_000_000
+"""Maximum number of values times characters of words, of the values that may be there."""
+_MOST_FOUND: Final = 10_000
+"""Maximum number of places in words that values are found at."""
+_IN_PATH: Final = 500
+"""Maximum length of a value that is also looked for as a path holds it; no id is as long."""
+_BETWEEN: Final = "\0"
+"""Separates texts that are searched together. No value of an event holds it."""
+
+# Each token is looked at once, from its first character: the time is linear.
+_EMAILS: Final = re.compile(r"(?<![^\s\"'`<>(),;:=])@*[^\s\"'`<>(),;:=@]+@[^\s\"'`<>(),;:=]+")
+# Each alternative that starts to match ends at the end of the text at the latest.
 _QUOTED: Final = re.compile(
-    r""""(?:\\.|[^"\\])*(?:"|\\?$)|(?<!\w)'.*?(?:'(?!\w)|$)|`[^`]*(?:`|$)|“[^”]*(?:”|$)""",
+    r""""(?:[^"\\]|\\.)*(?:"|\\?$)|(?<!\w)'.*?(?:'(?!\w)|$)|`[^`]*(?:`|$)|“[^”]*(?:”|$)""",
     re.DOTALL,
 )
+_MARKED: Final = re.compile(b"\x01+")
 _HEAD: Final = re.compile(r"HTTP \d{3}(?:: )?")
 # Of an answer: the keys of what Customer.io says in its own words, and of its own numbers.
 _WORDS_KEYS: Final = frozenset({"reason", "field", "message", "error", "errors", "detail", "code"})
@@ -70,9 +88,9 @@ class Masked:
         """A track event's name as it is; empty for any other event."""
         self.event_name = mask_emails(self.name)
         self._shown = {_text(fields.get("messageId")), self.name} - {""}
-        values = {*_leaves(self._event), *_leaves(self._request)}
-        values.update([quote(value, safe="") for value in values])
-        self._values = values - self._shown - {self.event_type}
+        self._values = _Values(
+            {*_leaves(self._event), *_leaves(self._request)} - self._shown - {self.event_type}
+        )
 
     @property
     def event(self) -> bytes:
@@ -87,7 +105,8 @@ class Masked:
 
     @property
     def request(self) -> bytes:
-        """The request's body, its values replaced; empty where it is no JSON, such as one cut."""
+        """The request's body, its values replaced; empty if it is no JSON, as one that was cut,
+        or nests too deep."""
         named = self._path.startswith("/api/v2/") or self._path.endswith("/events")
         body = self._request
         if isinstance(body, dict) and isinstance(body.get("batch"), list) and len(body) == 1:
@@ -95,12 +114,26 @@ class Masked:
         return _dump(_mask(body, self._is_kind if named else _is_hidden))
 
     def answer(self, body: bytes) -> bytes:
-        """The body of an answer, its words masked; empty where it is no JSON."""
-        return _dump(self._mask_answer(_parse(body), ""))
+        """The body of an answer, its words masked; empty if it is not JSON within the bounds of an
+        answer, or has too many words to search."""
+        answer = parse(body)
+        texts: list[str] = []
+
+        def collect(text: str) -> str:
+            texts.append(text)
+            return text
+
+        self._mask_answer(answer, "", collect)
+        hidden = self._values.hide(texts)
+        if answer is None or hidden is None:
+            return b""
+        # The second walk meets the texts in the order of the first.
+        masked = iter(hidden)
+        return _dump(self._mask_answer(answer, "", lambda _: _mask_marks(next(masked))))
 
     def words(self, text: str) -> str:
         """Words about the event, such as the reason of its refusal."""
-        return mask_words(text, self._values)
+        return _mask_words(text, self._values)
 
     def _is_kind(self, key: str, value: Any) -> bool:
         """Whether a value of an operation says only what else is shown."""
@@ -108,21 +141,87 @@ class Masked:
             return isinstance(value, str) and value in _KINDS[key]
         return isinstance(value, str) and key in ("id", "name") and value in self._shown
 
-    def _mask_answer(self, value: Any, key: str) -> Any:
+    def _mask_answer(self, value: Any, key: str, words: Callable[[str], str]) -> Any:
         if isinstance(value, dict):
             return {
-                self.words(name): self._mask_answer(inner, name) for name, inner in value.items()
+                words(name): self._mask_answer(inner, name, words) for name, inner in value.items()
             }
         if isinstance(value, list):
-            return [self._mask_answer(inner, key) for inner in value]
+            return [self._mask_answer(inner, key, words) for inner in value]
         if isinstance(value, str) and key in _WORDS_KEYS:
-            return self.words(value)
+            return words(value)
         if isinstance(value, int) and not isinstance(value, bool) and key in _NUMBER_KEYS:
             # Never a person's, though an event may well hold the same number.
             return value
-        if _is_number(value) and key == "code" and str(value) not in self._values:
+        if _is_number(value) and key == "code" and str(value) not in self._values.all:
             return value
         return _mask_value(value)
+
+
+class _Values:
+    """The values of an event, to be hidden in words. The search ignores case."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self.all = frozenset(values)
+        """The values as they are, short ones included."""
+        long_enough = [value for value in self.all if len(value) >= _FEWEST_CHARACTERS]
+        self._too_many = len(long_enough) > _MOST_VALUES
+        if self._too_many:
+            long_enough = []
+        escaped = [quote(value, safe="") for value in long_enough if len(value) <= _IN_PATH]
+        self._folded = sorted({*map(_fold, long_enough), *map(_fold, escaped)})
+
+    def hide(self, texts: Sequence[str]) -> list[str] | None:
+        """Return the texts with TEXT in place of values; None beyond the bounds."""
+        joined = _fold(_BETWEEN.join(texts))
+        if self._too_many or len(joined) > _MOST_WORDS:
+            return None
+        marks = self._marks(joined)
+        if marks is None:
+            return None
+        hidden = []
+        start = 0
+        for text in texts:
+            hidden.append(_without_marked(text, marks[start : start + len(text)]))
+            start += len(text) + len(_BETWEEN)
+        return hidden
+
+    def hide_one(self, text: str) -> str | None:
+        """Return one text as hide() does."""
+        hidden = self.hide([text])
+        return hidden[0] if hidden else None
+
+    def hide_cut(self, text: str) -> str | None:
+        """Return a text that was cut as hide() does, without the start of a value at its end."""
+        folded = _fold(text)
+        end = len(text)
+        for at in range(max(0, end - _CUT_CHARACTERS), end - _FEWEST_CHARACTERS + 1):
+            # Of the values that start as the text ends the first would be here.
+            place = bisect_left(self._folded, folded[at:])
+            if any(value.startswith(folded[at:]) for value in self._folded[place : place + 1]):
+                end = at
+                break
+        hidden = self.hide_one(text[:end])
+        return hidden if hidden is None or end == len(text) else hidden + TEXT
+
+    def _marks(self, folded: str) -> bytearray | None:
+        """Mark the characters that are part of a value; None beyond the bounds."""
+        pieces = {folded[at : at + _PIECE] for at in range(len(folded))}
+        values = [value for value in self._folded if _may_hold(pieces, value)]
+        if len(values) * len(folded) > _MOST_COMPARISONS:
+            return None
+        marks = bytearray(len(folded))
+        found = 0
+        for value in values:
+            at = folded.find(value)
+            while at >= 0:
+                found += 1
+                if found > _MOST_FOUND:
+                    return None
+                end = at + len(value)
+                marks[at:end] = b"\x01" * len(value)
+                at = folded.find(value, end)
+        return marks
 
 
 def mask_words(text: str, values: Iterable[str] = ()) -> str:
@@ -130,24 +229,33 @@ def mask_words(text: str, values: Iterable[str] = ()) -> str:
 
     The status at the beginning (``HTTP 400: ``) stays.
     """
+    return _mask_words(text, _Values(values))
+
+
+def _mask_words(text: str, values: _Values) -> str:
     head = _HEAD.match(text)
     start = head.end() if head else 0
     words = text[start:]
-    long_enough = {value for value in values if len(value) >= _FEWEST_CHARACTERS}
-    if len(text) >= _CUT_CHARACTERS:
-        words = _without_beginning_at_end(words, long_enough)
-    lowered = words.lower()
-    found = [value for value in long_enough if value in words or value.lower() in lowered]
-    if found:
-        # The longest first: it may hold another.
-        pattern = "|".join(map(re.escape, sorted(found, key=len, reverse=True)))
-        words = re.sub(pattern, TEXT, words, flags=re.IGNORECASE)
-    return text[:start] + _QUOTED.sub(f'"{TEXT}"', mask_emails(words))
+    if not words:
+        return text
+    hidden = values.hide_cut(words) if len(text) >= _CUT_CHARACTERS else values.hide_one(words)
+    return text[:start] + (TEXT if hidden is None else _mask_marks(hidden))
+
+
+def _mask_marks(words: str) -> str:
+    """Words without email addresses and what stands in quotes."""
+    return _QUOTED.sub(f'"{TEXT}"', mask_emails(words))
+
+
+def hide_words(text: str) -> str:
+    """Words without anything but the status at the beginning."""
+    head = _HEAD.match(text)
+    return f"{head[0] if head else ''}{TEXT}"
 
 
 def mask_emails(text: str) -> str:
     """Words without email addresses."""
-    return _EMAILS.sub(_EMAIL, text)
+    return _EMAILS.sub(_EMAIL, text) if "@" in text else text
 
 
 def mask_path(path: str) -> str:
@@ -164,15 +272,28 @@ def values_of(*documents: bytes) -> set[str]:
     return {value for document in documents for value in _leaves(_parse(document))}
 
 
-def _without_beginning_at_end(words: str, values: Iterable[str]) -> str:
-    """Words that were cut, perhaps in the middle of a value, without what is left of that."""
-    longest = 0
-    for value in values:
-        for length in range(min(len(value), len(words)), max(longest, _FEWEST_CHARACTERS - 1), -1):
-            if words.endswith(value[:length]):
-                longest = length
-                break
-    return words[: len(words) - longest] + TEXT if longest else words
+def _may_hold(pieces: set[str], value: str) -> bool:
+    """Whether a text of these pieces may hold a value; most values are ruled out at once."""
+    return value[-_PIECE:] in pieces and all(
+        value[at : at + _PIECE] in pieces for at in range(0, len(value) - _PIECE + 1, _PIECE)
+    )
+
+
+def _fold(text: str) -> str:
+    """A text in lower case, each character in its place."""
+    # These two are the exceptions: one becomes two characters, one depends on what follows.
+    return text.replace("İ", "i").lower().replace("ς", "\u03c3")
+
+
+def _without_marked(text: str, marks: bytearray) -> str:
+    """A text with TEXT in place of each run of marked characters."""
+    parts: list[str] = []
+    start = 0
+    for run in _MARKED.finditer(marks):
+        parts += (text[start : run.start()], TEXT)
+        start = run.end()
+    parts.append(text[start:])
+    return "".join(parts)
 
 
 def _mask(document: Any, is_shown: Callable[[str, Any], bool]) -> Any:
@@ -214,14 +335,15 @@ def _is_number(value: Any) -> bool:
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _leaves(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner)
-    elif text := _text(value):
-        yield text
+    pending = [value]
+    while pending:
+        inner = pending.pop()
+        if isinstance(inner, dict):
+            pending.extend(inner.values())
+        elif isinstance(inner, list):
+            pending.extend(inner)
+        elif text := _text(inner):
+            yield text
 
 
 def _text(value: Any) -> str:
@@ -240,4 +362,9 @@ def _parse(document: bytes) -> Any:
 
 
 def _dump(document: Any) -> bytes:
-    return b"" if document is None else orjson.dumps(document)
+    """A document as JSON; empty if there is none, or it nests deeper than can be encoded: a batch
+    puts two levels around an event."""
+    try:
+        return b"" if document is None else orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        return b""

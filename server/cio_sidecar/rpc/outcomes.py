@@ -12,10 +12,12 @@ from cio_sidecar.customerio.outcome import Outcome
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.queue.entry import Leased, QueueError
 from cio_sidecar.delivery.result import Result
-from cio_sidecar.rpc.masking import mask_words, values_of
+from cio_sidecar.rpc.masking import hide_words, mask_words, values_of
 
 KEPT_OUTCOMES: Final = 1000
 """How many outcomes are kept for a watcher that is slow; then the oldest go."""
+_SEARCHED_BYTES: Final = 64 * 1024
+"""Maximum size of operations whose values are looked for in words, as that holds up delivery."""
 
 _OUTCOMES: Final = {
     Outcome.DELIVERED: delivery_pb2.OUTCOME_DELIVERED,
@@ -97,9 +99,13 @@ class Outcomes:
 
 def _message(event: Leased, result: Result, *, reveal: bool) -> delivery_pb2.EventOutcome:
     why = result.why
-    if why and not reveal:
+    # Only a rejection has Customer.io's words.
+    if why and not reveal and result.outcome is Outcome.REFUSED:
         items = [operation.item for operation in event.operations]
-        why = mask_words(why, values_of(*items) - {event.message_id})
+        if sum(map(len, items)) > _SEARCHED_BYTES:
+            why = hide_words(why)
+        else:
+            why = mask_words(why, values_of(*items) - {event.message_id})
     return delivery_pb2.EventOutcome(
         message_id=event.message_id,
         outcome=_OUTCOMES.get(result.outcome, delivery_pb2.OUTCOME_RETRIED),
