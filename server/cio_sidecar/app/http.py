@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from cio_sidecar.app.http_protocol import Protocol
+from cio_sidecar.app.http_protocol import HEADERS_SECONDS, Protocol
 from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.rpc.address import port_of, require_free
 
@@ -45,7 +45,11 @@ class HttpHost:
         server = self._runner.server
         assert server
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Protocol(server, logger=_SILENT), host.strip("[]"), port, ssl=self._tls
+            lambda: Protocol(server, logger=_SILENT),
+            host.strip("[]"),
+            port,
+            ssl=self._tls,
+            ssl_handshake_timeout=HEADERS_SECONDS if self._tls else None,
         )
         return f"{host}:{self._server.sockets[0].getsockname()[1]}"
 

@@ -55,6 +55,7 @@ ANSWER_CHARACTERS: Final = 256 * 1024
 EXCLUDED: Final = "excluded"
 
 _SLICE_SECONDS: Final = 0.01
+_LONG_BYTES: Final = 256 * 1024
 _VIOLATIONS_BYTES: Final = 2048
 """Maximum size of the violations of one event in the answer to a batch."""
 
@@ -152,6 +153,9 @@ class Door:
             fields, events, count = await self._read(call, data)
             if not has_key:
                 self._keys.allow_body(fields)
+            if len(data) >= _LONG_BYTES:
+                # To parse and to render it are two turns.
+                await asyncio.sleep(0)
             return await self._accept(call, events, count)
 
     async def _read(

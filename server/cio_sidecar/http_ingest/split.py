@@ -42,8 +42,9 @@ _ELEMENT: Final = re.compile(rb"(?:" + _container() + rb"|" + _OUTER + rb")*+", 
 # At most 500 pieces a step, so that a step stays short.
 _OUTER_STEP: Final = re.compile(rb"(?:" + _OUTER + rb"){1,500}+|[\[{]", re.DOTALL)
 _INNER_STEP: Final = re.compile(rb"(?:" + _INNER + rb"){1,500}+|[\[\]{}]", re.DOTALL)
-_KEY: Final = re.compile(rb"\s*+(" + _STRING + rb")\s*+:\s*+", re.DOTALL)
-_SPACE: Final = re.compile(rb"\s*+")
+_BLANK: Final = rb"[ \t\n\r]*+"
+_KEY: Final = re.compile(_BLANK + rb"(" + _STRING + rb")" + _BLANK + rb":" + _BLANK, re.DOTALL)
+_SPACE: Final = re.compile(_BLANK)
 
 
 class Extent(NamedTuple):
