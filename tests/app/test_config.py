@@ -105,6 +105,7 @@ def test_every_setting_is_a_variable_and_all_but_the_secrets_are_flags(
         "site_id_file": str(write(tmp_path / "site", "s")),
         "api_key_file": str(write(tmp_path / "key", "k")),
         "http_ingest": "127.0.0.1:8088",
+        "http_ingest_origins": "https://app.example.com",
         "shared_listen": "127.0.0.1:50050",
         "http_ingest_write_key_file": str(write(tmp_path / "write", "w")),
     }.get(name, "something")

@@ -1,5 +1,6 @@
 """A caller of the HTTP door, beside one of gRPC."""
 
+import asyncio
 import base64
 import gzip
 import io
@@ -71,3 +72,40 @@ def zipped(body: Any) -> bytes:
 async def door_of(settings: Settings, fake: FakeCustomerIO) -> AsyncIterator[Door]:
     async with calling(settings, fake) as grpc, aiohttp.ClientSession() as session:
         yield Door(grpc, session)
+
+
+@asynccontextmanager
+async def connected(
+    url: str,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection for bytes that no HTTP client would send; it lasts 30 seconds at most."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        async with asyncio.timeout(30):
+            yield reader, writer
+    finally:
+        writer.close()
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, Any]:
+    """One answer: its status and its JSON."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    assert "Content-Type: application/json" in head
+    (length,) = [line for line in head.splitlines() if line.startswith("Content-Length: ")]
+    body = orjson.loads(await reader.readexactly(int(length.split()[1])))
+    return int(head.split()[1]), body
+
+
+async def exchange(url: str, data: bytes) -> tuple[int, Any]:
+    """Send bytes on a connection of their own, and read one answer."""
+    async with connected(url) as (reader, writer):
+        writer.write(data)
+        return await answer(reader)
+
+
+async def repeated(url: str, data: bytes, status: int) -> None:
+    """Send a request again and again until it is answered with a status."""
+    async with asyncio.timeout(30):
+        while (await exchange(url, data))[0] != status:  # noqa: ASYNC110 (another request ends it)
+            await asyncio.sleep(0.005)

@@ -13,6 +13,7 @@ from cio_conformance.fake import FakeCustomerIO
 from cio_sidecar.app.config import ConfigError, Settings, load_settings
 from cio_sidecar.app.sidecar import Sidecar
 from cio_sidecar.delivery.queue.entry import QueueError
+from cio_sidecar.http_ingest.body import BODY_BYTES
 from pydantic import SecretStr
 
 from tests.app.test_sidecar import metrics
@@ -267,7 +268,7 @@ async def test_an_encoding_other_than_gzip_is_refused_by_name(door: Door) -> Non
 async def test_a_body_over_the_limit_is_refused_before_it_fills_the_memory(
     door: Door, packed: bool
 ) -> None:
-    body = b" " * (16 * 1024 * 1024) + b'{"batch": []}'
+    body = b" " * BODY_BYTES + b'{"batch": []}'
     headers = {"Content-Encoding": "gzip"} if packed else None
     data = io.BytesIO(zipped(body) if packed else body)
     answer = await door.request("POST", "/v1/batch", data, headers)
@@ -304,7 +305,7 @@ async def begun(door: Door) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
     """A request of which half the body is sent."""
     host, port = door.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(b"POST /v1/track HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{")
+    writer.write(b"POST /v1/track HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
     await writer.drain()
     return reader, writer
 

@@ -18,7 +18,7 @@ from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.sidecar import Sidecar
 
 from tests.certificates import Files, serial
-from tests.http_ingest.test_sdks import Send, events, requests_of, send
+from tests.http_ingest.test_sdks import PROMPT, Send, events, requests_of, send
 
 __all__ = ["send"]  # a fixture
 
@@ -49,6 +49,8 @@ def trusted(files: Files, monkeypatch: pytest.MonkeyPatch) -> Files:
     return files
 
 
+# Java reads its authorities from a key store.
+@pytest.mark.parametrize("send", PROMPT, indirect=True)
 async def test_an_sdk_that_is_told_of_the_authority_delivers(
     send: Send, door_settings: Make, trusted: Files, fake: FakeCustomerIO, until: Until
 ) -> None:

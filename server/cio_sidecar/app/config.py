@@ -109,6 +109,11 @@ class Settings(BaseSettings):
     http_ingest_write_key_file: Path | None = Field(
         None, description="File that holds those write keys instead, also one a line."
     )
+    http_ingest_origins: str = Field(
+        "",
+        description="Origins of web pages whose requests are accepted there, separated by commas: "
+        "https://app.example.com, or * for any. By default browser requests are rejected.",
+    )
     data_dir: Path = Field(
         Path("cio-sidecar-data"), description="Folder of the queue file and all else that lasts."
     )
@@ -269,6 +274,12 @@ class Settings(BaseSettings):
                 f"reached from other machines, as {self.http_ingest} is: give a key of your "
                 "choice, which the SDKs send as their write key"
             )
+        for origin in self.origins:
+            if origin != "*" and not _is_origin(origin):
+                raise ValueError(
+                    "CIO_HTTP_INGEST_ORIGINS: expected http://host or https://host, with a port "
+                    f"where needed and no path, or *, got {origin[:60]!r}"
+                )
         if self.shared_listen != "off":
             self._check_shared()
         if self.socket_group:
@@ -311,6 +322,16 @@ class Settings(BaseSettings):
     def socket_access(self) -> SocketAccess:
         """Who may connect to the unix socket of ``listen``."""
         return SocketAccess(mode=int(self.socket_mode, 8), group=self.socket_group)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The web pages that may send events over HTTP; none: no page may."""
+        return tuple(re.findall(r"[^\s,]+", self.http_ingest_origins.lower()))
+
+    @property
+    def http_ingest_is_loopback(self) -> bool:
+        """Whether the HTTP API is reached from this machine alone."""
+        return _is_loopback(self.http_ingest)
 
     @property
     def queue_limits(self) -> Limits:
@@ -416,6 +437,11 @@ def _is_base_url(text: str) -> bool:
         )
     except ValueError:
         return False
+
+
+def _is_origin(text: str) -> bool:
+    """Whether it is what a browser sends as Origin."""
+    return _is_base_url(text) and re.fullmatch(r"https?://[^/]+", text) is not None
 
 
 def _is_loopback(listen: str) -> bool:

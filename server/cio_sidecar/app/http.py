@@ -1,5 +1,6 @@
 """What is served over HTTP: health, readiness and metrics, and any other application."""
 
+import asyncio
 import logging
 import ssl
 import time
@@ -8,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from cio_sidecar.app.http_protocol import HEADERS_SECONDS, Protocol
 from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.rpc.address import port_of, require_free
 
@@ -26,13 +28,8 @@ class HttpHost:
     ) -> None:
         """``tls`` None is plain text."""
         self._tls = tls
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            auto_decompress=False,
-            logger=_SILENT,
-            shutdown_timeout=grace_seconds,
-        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace_seconds)
+        self._server: asyncio.Server | None = None
 
     async def start(self, listen: str) -> str:
         """Listen on ``host:port``; returns the address, with the port it got.
@@ -45,11 +42,21 @@ class HttpHost:
             raise ValueError(f"expected host:port or off, got {listen!r}")
         await require_free(listen)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host.strip("[]"), port, ssl_context=self._tls).start()
-        return f"{host}:{self._runner.addresses[0][1]}"
+        server = self._runner.server
+        assert server
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Protocol(server, logger=_SILENT),
+            host.strip("[]"),
+            port,
+            ssl=self._tls,
+            ssl_handshake_timeout=HEADERS_SECONDS if self._tls else None,
+        )
+        return f"{host}:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
         """Stop listening, and let requests at hand end within the grace."""
+        if self._server:
+            self._server.close()
         await self._runner.cleanup()
 
 

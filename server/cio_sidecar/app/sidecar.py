@@ -29,6 +29,7 @@ from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender, Unreachable
 from cio_sidecar.delivery.shipper import rejected_credentials
+from cio_sidecar.http_ingest.browsers import Browsers
 from cio_sidecar.http_ingest.door import Door
 from cio_sidecar.intake import Intake
 from cio_sidecar.renderer import Renderer
@@ -188,6 +189,9 @@ class Sidecar:
         return Door(
             intake,
             write_keys=self.settings.write_keys,
+            browsers=Browsers(
+                self.settings.origins, loopback=self.settings.http_ingest_is_loopback
+            ),
             clock=time.monotonic,
             is_stopping=lambda: self._stopping,
         )

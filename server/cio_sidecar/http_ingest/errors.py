@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cio_sidecar.intake import RETRY_SECONDS
 from cio_sidecar.mapping.errors import Violation, clip
 
 
@@ -35,3 +36,9 @@ class RequestError(Exception):
         if self.violations:
             body["violations"] = [violation._asdict() for violation in clip(self.violations)]
         return body
+
+
+def unavailable(why: str) -> RequestError:
+    """The error of a request that may be tried again."""
+    retry = {"Retry-After": str(RETRY_SECONDS)}
+    return RequestError(503, "UNAVAILABLE", f"{why}; nothing was accepted", headers=retry)

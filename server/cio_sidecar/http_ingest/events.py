@@ -1,8 +1,14 @@
 """From the JSON of a call to events in their canonical form. PURE."""
 
+import json
 import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
+import orjson
+
+from cio_sidecar.http_ingest.body import Body, wrong_type
 from cio_sidecar.http_ingest.errors import RequestError
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.event import EVENT_TYPES, Event, check
@@ -12,32 +18,51 @@ from cio_sidecar.renderer import Refused
 BATCHES: Final = ("batch", "import")
 CALLS: Final = (*EVENT_TYPES, *BATCHES)
 """What follows /v1/ in a path."""
+REPEATED_BYTES: Final = 16 * 1024 * 1024
+"""Maximum size of a batch's context and integrations, times the number of its events."""
+MOST_INTEGRATIONS: Final = 1_000
+"""Maximum number of keys in ``integrations``."""
 
+_CALL_OF_PATH: Final = {f"v1/{call}": call for call in CALLS} | {
+    # Newer SDKs abbreviate a call to its first letter.
+    f"v1/{call[0]}": call
+    for call in (*EVENT_TYPES, "batch")
+}
 # The write key is a secret, and the time of receipt is the sidecar's to say.
 _NOT_OF_AN_EVENT: Final = ("writeKey", "receivedAt")
 _OF_A_BATCH: Final = ("context", "integrations")
-_NAME_CHARACTERS: Final = 100
-"""Names of integrations that are longer are not Customer.io's."""
 _CUSTOMER_IO: Final = frozenset({"customerio", "customerioactions"})
+_NAME_CHARACTERS: Final = 64
+"""No name of Customer.io is longer."""
 
 
-def events_of(call: str, body: dict[str, Any]) -> list[Event | Refused]:
-    """The events of a request, in their order; one that is none is refused in its place.
+def call_of(path: str) -> str | None:
+    """The call that a path names, or None.
 
-    Raises RequestError where the request itself can't be used.
+    SDKs differ: ``/v1/import/`` is Segment's for Java, ``//v1/batch`` that for Go with a slash
+    after the host. Slashes at the end and repeated slashes don't count.
     """
-    if call not in BATCHES:
-        return [_event({**body, "type": call})]
-    batch = body.get("batch")
-    if batch.__class__ is not list:
-        got = "none" if "batch" not in body else json_type(batch)
-        raise _wrong_type("batch", f"expected a list of events, got {got}")
-    shared = {name: body[name] for name in _OF_A_BATCH if body.get(name) is not None}
+    return _CALL_OF_PATH.get("/".join([part for part in path.split("/") if part]))
+
+
+def event_of(call: str, fields: dict[str, Any]) -> Event | Refused:
+    """The event of a call other than a batch."""
+    return _event({**fields, "type": call}, {})
+
+
+def events_of(body: Body) -> Iterator[Event | Refused]:
+    """The events of a batch, in their order, each made when it is asked for; one that is none is
+    refused in its place.
+
+    Raises RequestError where the request itself can't be used, at once or at an event.
+    """
+    shared = {name: body.fields[name] for name in _OF_A_BATCH if body.fields.get(name) is not None}
     for name, value in shared.items():
         if value.__class__ is not dict:
-            raise _wrong_type(name, f"expected an object, got {json_type(value)}")
-    assert isinstance(batch, list)
-    return [_event(item, shared) for item in batch]
+            raise wrong_type(name, f"expected an object, got {json_type(value)}")
+    if shared:
+        _require_small(shared, body.count)
+    return _events(body.events, shared)
 
 
 def is_for_customer_io(event: Event) -> bool:
@@ -52,28 +77,57 @@ def is_for_customer_io(event: Event) -> bool:
     named = [
         choice
         for name, choice in choices.items()
-        if len(name) <= _NAME_CHARACTERS and re.sub("[^a-z]", "", name.lower()) in _CUSTOMER_IO
+        if len(name) <= _NAME_CHARACTERS and _is_customer_io(name)
     ]
     if named:
         return any(choice is not False for choice in named)
     return choices.get("All", choices.get("all")) is not False
 
 
-def _event(item: Any, shared: dict[str, dict[str, Any]] | None = None) -> Event | Refused:
+@lru_cache(maxsize=1024)
+def _is_customer_io(name: str) -> bool:
+    return re.sub("[^a-z]", "", name.lower()) in _CUSTOMER_IO
+
+
+def _events(items: Iterable[Any], shared: dict[str, dict[str, Any]]) -> Iterator[Event | Refused]:
+    for item in items:
+        yield _event(item, shared)
+
+
+def _event(item: Any, shared: dict[str, dict[str, Any]]) -> Event | Refused:
     if item.__class__ is not dict:
-        return Refused("", check(item))
+        return item if isinstance(item, Refused) else Refused("", check(item))
     event: Event = item
     for name in _NOT_OF_AN_EVENT:
         event.pop(name, None)
-    for name, value in (shared or {}).items():
+    for name, value in shared.items():
         own = event.get(name)
         if own is None:
             event[name] = value
         elif own.__class__ is dict:
             event[name] = {**value, **own}
+    integrations = event.get("integrations")
+    if integrations.__class__ is dict and len(integrations) > MOST_INTEGRATIONS:
+        what = f"{len(integrations):,} keys, the limit is {MOST_INTEGRATIONS:,}: send fewer"
+        message_id = event.get("messageId")
+        return Refused(
+            message_id if message_id.__class__ is str else "",
+            [Violation("integrations", "TOO_MANY", what)],
+        )
     return event
 
 
-def _wrong_type(field: str, what: str) -> RequestError:
-    violations = [Violation(field, "WRONG_TYPE", what)]
-    return RequestError(400, "INVALID_REQUEST", f"{field}: {what}", violations=violations)
+def _require_small(shared: dict[str, Any], count: int) -> None:
+    """Raises RequestError if what each event gets from its batch is too large in all: 10,000 events
+    would make 10 GB of a context of 1 MB.
+    """
+    try:
+        size = len(orjson.dumps(shared))
+    except TypeError:
+        size = len(json.dumps(shared))
+    if size * count > REPEATED_BYTES:
+        what = (
+            f"context and integrations of the batch have {size:,} bytes, for each of {count:,} "
+            f"events; the limit is {REPEATED_BYTES:,} bytes in all: send fewer events in a batch"
+        )
+        raise RequestError(413, "TOO_LARGE", what)

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cio_sidecar.http_ingest.errors import RequestError
@@ -15,16 +15,18 @@ class WriteKeys:
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = [key.encode() for key in keys]
 
-    def allow_header(self, authorization: str | None) -> bool:
-        """Whether the header settles it; False leaves it to the body.
+    def allow_headers(self, authorization: Sequence[str]) -> bool:
+        """Whether the Authorization headers settle it; False leaves it to the body.
 
         Raises RequestError for a header that shows no accepted key.
         """
         if not self._keys:
             return True
-        if not authorization:
+        if not any(authorization):
             return False
-        scheme, _, credentials = authorization.partition(" ")
+        if len(authorization) > 1:
+            raise _unauthorized(f"expected one header Authorization, got {len(authorization)}")
+        scheme, _, credentials = authorization[0].partition(" ")
         if scheme.lower() != "basic":
             raise _unauthorized("expected Authorization: Basic, with the write key as user name")
         try:
