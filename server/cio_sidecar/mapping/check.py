@@ -5,11 +5,11 @@ fit their operations.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cio_sidecar.mapping.errors import Mistake
+from cio_sidecar.mapping.errors import Mistake, listing
 from cio_sidecar.mapping.event import EVENT_TYPES
 from cio_sidecar.mapping.expressions import TYPES, Expression
 from cio_sidecar.mapping.plan import PlanBuilder
-from cio_sidecar.mapping.table import SPREAD, Row, Table, split_path
+from cio_sidecar.mapping.table import SPREAD, Row, Table, parents, split_path
 from cio_sidecar.mapping.table_file import no_row_to_remove
 from cio_sidecar.operations import OPERATIONS, Key
 
@@ -36,8 +36,7 @@ def check_references(tables: Mapping[str, Table]) -> list[Mistake]:
         ):
             for name in names:
                 if name not in tables:
-                    known = ", ".join(tables)
-                    what = f"{key}: there is no table {name!r}; there are {known}"
+                    what = f"{key}: there is no table {name!r:.60}; there are {listing(tables)}"
                     mistakes.append(_at(table, key, what))
                 elif key != "extends" and not _makes_something(tables[name], tables):
                     what = f"{key}: the table {name} is shared and makes no operation: name another"
@@ -111,7 +110,7 @@ def check_tables(tables: Mapping[str, Table], builder: PlanBuilder) -> list[Mist
 def _removed(table: Table, tables: Mapping[str, Table]) -> list[Mistake]:
     if table.extends is None:
         return []
-    held = [row.key for row in tables[table.extends].rows]
+    held = dict.fromkeys(row.key for row in tables[table.extends].rows)
     return [
         Mistake(*table.places[f"-{key}"], f"{table.name}.{key}", no_row_to_remove(held))
         for key in table.removed
@@ -218,20 +217,21 @@ def _fits(key: Key, value: Any) -> bool:
 
 
 def _overwritten(table: Table) -> list[Mistake]:
-    return [
-        _mistake(
-            row if row.home == table.name else later,
-            f"the row {later.key} would overwrite {row.key}: put it before",
-        )
-        for index, row in enumerate(table.rows)
-        for later in table.rows[index + 1 :]
-        if row.key.startswith(f"{later.key}.")
-    ]
+    mistakes: list[Mistake] = []
+    below: dict[str, Row] = {}
+    for row in table.rows:
+        if earlier := below.get(row.key):
+            what = f"the row {row.key} would overwrite {earlier.key}: put it before"
+            mistakes.append(_mistake(earlier if earlier.home == table.name else row, what))
+        for parent in parents(row.key):
+            below.setdefault(parent, row)
+    return mistakes
 
 
 def _clashes(tables: Mapping[str, Table]) -> list[Mistake]:
     """Rows of two shared tables for the same key of the same events."""
     shared = [table for table in tables.values() if table.operation is None and not table.drop]
+    keys = {table.name: {row.key for row in table.rows} for table in shared}
     return [
         _mistake(
             row,
@@ -242,7 +242,7 @@ def _clashes(tables: Mapping[str, Table]) -> list[Mistake]:
         for other in shared[:index]
         if (events := [event for event in table.events if event in other.events])
         for row in table.rows
-        if any(row.key == theirs.key for theirs in other.rows)
+        if row.key in keys[other.name]
     ]
 
 
