@@ -174,17 +174,6 @@ def test_credentials_in_the_base_url_are_refused_and_not_repeated(url: str) -> N
     assert refused({"base_url": url}).startswith("CIO_BASE_URL: ")
 
 
-def test_a_variable_that_is_set_to_nothing_is_not_set(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.setenv(f"CIO_{name.upper()}", "")
-    settings = load_settings({}, file)
-    assert settings.overlay is None
-    assert settings.concurrency == 3
-    assert settings.api_key.get_secret_value() == KEY
-
-
 # Files that hold a credential
 
 
@@ -305,3 +294,15 @@ def test_the_api_key_does_not_show_when_another_setting_is_wrong(
     refused({"region": "mars", "base_url": "no"})
     monkeypatch.setenv("CIO_API_KEY_FILE", str(tmp_path))
     refused()
+
+
+def test_an_empty_variable_overrides_the_file_with_the_default(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CONCURRENCY", "REGION", "DATA_DIR", "API_KEY", "TLS_CLIENT_CA_FILE"):
+        monkeypatch.setenv(f"CIO_{name}", "")
+    settings = load_settings({"profile": ""}, file)
+    assert (settings.concurrency, settings.region, settings.profile) == (64, "us", "standard")
+    assert settings.data_dir == Path("cio-sidecar-data")
+    assert settings.tls_client_ca_file is None
+    assert settings.api_key.get_secret_value() == ""

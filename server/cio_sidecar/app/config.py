@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 from yarl import URL
 
+from cio_sidecar.app.files import MAX_BYTES, read_text
 from cio_sidecar.customerio.limits import REQUESTS_PER_SECOND
 from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.intake import CallLimits
@@ -45,10 +46,7 @@ _Paths = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_paths)]
 class Settings(BaseSettings):
     """Everything that can be set. Every field is also the variable ``CIO_<NAME>``."""
 
-    # A variable that is set to nothing, as compose files and charts do, is not set.
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
     site_id: str = Field("", description="Site id of the Customer.io workspace. Required.")
     site_id_file: Path | None = Field(None, description="File that holds the site id instead.")
@@ -217,13 +215,15 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _read_files(cls, values: Any) -> Any:
+        # An empty variable or flag overrides the settings file with the default.
+        values = {name: value for name, value in values.items() if value != ""}
         for name in ("site_id", "api_key", "http_ingest_write_key"):
             path = values.get(f"{name}_file")
             if path and values.get(name):
                 raise ValueError(f"{_variable(name)} and {_variable(name)}_FILE are both set")
             if path:
                 try:
-                    values[name] = Path(path).read_text("utf-8").strip()
+                    values[name] = read_text(Path(path)).strip()
                 except (OSError, UnicodeDecodeError) as error:
                     why = error.strerror if isinstance(error, OSError) else "not text"
                     raise ValueError(f"{_variable(name)}_FILE: can't read {path}: {why}") from None
@@ -320,8 +320,11 @@ def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
 
     ``flags`` holds only those that were given; ``file`` is TOML (``.toml``) or YAML.
     """
-    if file is not None and not file.is_file():
-        raise ConfigError(f"{file}: there is no such settings file")
+    if file is not None:
+        if not file.is_file():
+            raise ConfigError(f"{file}: there is no such settings file")
+        if file.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"{file}: the settings file is larger than {MAX_BYTES:,} bytes")
 
     class _FromSources(Settings):
         @classmethod
