@@ -2,14 +2,14 @@
 fit their operations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from cio_sidecar.mapping.errors import Mistake, listing
 from cio_sidecar.mapping.event import EVENT_TYPES
 from cio_sidecar.mapping.expressions import TYPES, Expression
 from cio_sidecar.mapping.plan import PlanBuilder
-from cio_sidecar.mapping.table import SPREAD, Row, Table, parents, split_path
+from cio_sidecar.mapping.table import SPREAD, Row, Table, When, join_path, parents, split_path
 from cio_sidecar.mapping.table_file import no_row_to_remove
 from cio_sidecar.operations import OPERATIONS, Key
 
@@ -94,8 +94,13 @@ def _circle(start: str, tables: Mapping[str, Table], follow: Any) -> list[str] |
     return None
 
 
-def check_tables(tables: Mapping[str, Table], builder: PlanBuilder) -> list[Mistake]:
-    """Everything else: keys and constants of rows, their order, and what is missing."""
+def check_tables(
+    tables: Mapping[str, Table], builder: PlanBuilder, built_in: Collection[str]
+) -> list[Mistake]:
+    """Everything else: keys and constants of rows, their order, and what is missing.
+
+    ``built_in`` names the profile's tables: a user's own table may hide one of them.
+    """
     mistakes: list[Mistake] = []
     for table in tables.values():
         mistakes += _removed(table, tables)
@@ -104,6 +109,7 @@ def check_tables(tables: Mapping[str, Table], builder: PlanBuilder) -> list[Mist
     mistakes += _clashes(tables)
     for event_type in EVENT_TYPES:
         mistakes += _ambiguous(event_type, tables)
+        mistakes += _hidden(event_type, [t for t in tables.values() if t.name not in built_in])
     return mistakes or _lacks(builder)
 
 
@@ -143,6 +149,11 @@ def _misfits(table: Table, tables: Mapping[str, Table]) -> list[Mistake]:
         if row.home != table.name:
             continue
         first, *below = split_path(row.key)
+        is_open = table.operation is not None and OPERATIONS[table.operation].open
+        if is_open and below and first in ("attributes", "traits"):
+            nested = f"{row.key} would nest below {first}: use {join_path(below)}"
+            mistakes.append(_mistake(row, nested))
+            continue
         closed = [name for name in operations if not OPERATIONS[name].open]
         fitting = [name for name in closed if first in OPERATIONS[name].keys]
         if not closed and operations:
@@ -262,6 +273,26 @@ def _ambiguous(event_type: str, tables: Mapping[str, Table]) -> list[Mistake]:
         )
         for table in mine[1:]
     ]
+
+
+def _hidden(event_type: str, tables: Iterable[Table]) -> list[Mistake]:
+    """Tables with the same condition as another for the same events: only one is ever chosen."""
+    mistakes: list[Mistake] = []
+    seen: dict[When, Table] = {}
+    for table in tables:
+        if event_type not in table.events or not (table.operation or table.drop):
+            continue
+        if table.when is None:
+            continue
+        other = seen.setdefault(table.when, table)
+        if other is not table:
+            file, line = other.places.get("when", (other.file, 1))
+            what = (
+                f"the table {other.name} ({file}:{line}) has the same condition for {event_type} "
+                "events, so that one of the two is never used: change when, or merge them"
+            )
+            mistakes.append(_at(table, "when", what))
+    return mistakes
 
 
 def _lacks(builder: PlanBuilder) -> list[Mistake]:
