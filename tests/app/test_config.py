@@ -306,3 +306,22 @@ def test_an_empty_variable_overrides_the_file_with_the_default(
     assert settings.data_dir == Path("cio-sidecar-data")
     assert settings.tls_client_ca_file is None
     assert settings.api_key.get_secret_value() == ""
+
+
+def test_settings_report_every_cross_field_mistake() -> None:
+    message = refused(
+        {
+            "base_url": "nowhere",
+            "http_ingest": "0.0.0.0:8088",
+            "keep_device_events": "true",
+            "profile": "documented",
+        }
+    )
+    for name in ("CIO_BASE_URL", "CIO_HTTP_INGEST_WRITE_KEY", "CIO_KEEP_DEVICE_EVENTS"):
+        assert name in message
+
+
+def test_settings_report_every_credential_file(tmp_path: Path) -> None:
+    message = refused({"site_id_file": str(tmp_path / "a"), "api_key_file": str(tmp_path / "b")})
+    assert "CIO_SITE_ID_FILE" in message
+    assert "CIO_API_KEY_FILE" in message
