@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Final
 
 import click
+from cio_sidecar import __version__
 
 
 class _Commands(click.Group):
@@ -30,7 +31,17 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in self._modules:
             return None
-        command: click.Command = getattr(import_module(self._modules[cmd_name]), cmd_name)
+        try:
+            command: click.Command = getattr(import_module(self._modules[cmd_name]), cmd_name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("cio_"):
+                raise
+            click.echo(
+                f"cio-conformance: the module {error.name} is not installed: "
+                "pip install 'cio-sidecar[conformance]'",
+                err=True,
+            )
+            raise SystemExit(2) from None
         return command
 
 
@@ -38,5 +49,6 @@ class _Commands(click.Group):
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+@click.version_option(__version__, prog_name="cio-conformance")
 def main() -> None:
     """Prove a sidecar against golden cases and a fake Customer.io."""

@@ -179,17 +179,6 @@ def test_credentials_in_the_base_url_are_refused_and_not_repeated(url: str) -> N
     assert refused({"base_url": url}).startswith("CIO_BASE_URL: ")
 
 
-def test_a_variable_that_is_set_to_nothing_is_not_set(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.setenv(f"CIO_{name.upper()}", "")
-    settings = load_settings({}, file)
-    assert settings.overlay is None
-    assert settings.concurrency == 3
-    assert settings.api_key.get_secret_value() == KEY
-
-
 # Files that hold a credential
 
 
@@ -310,3 +299,34 @@ def test_the_api_key_does_not_show_when_another_setting_is_wrong(
     refused({"region": "mars", "base_url": "no"})
     monkeypatch.setenv("CIO_API_KEY_FILE", str(tmp_path))
     refused()
+
+
+def test_an_empty_variable_overrides_the_file_with_the_default(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CONCURRENCY", "REGION", "DATA_DIR", "API_KEY", "TLS_CLIENT_CA_FILE"):
+        monkeypatch.setenv(f"CIO_{name}", "")
+    settings = load_settings({"profile": ""}, file)
+    assert (settings.concurrency, settings.region, settings.profile) == (64, "us", "standard")
+    assert settings.data_dir == Path("cio-sidecar-data")
+    assert settings.tls_client_ca_file is None
+    assert settings.api_key.get_secret_value() == ""
+
+
+def test_settings_report_every_cross_field_mistake() -> None:
+    message = refused(
+        {
+            "base_url": "nowhere",
+            "http_ingest": "0.0.0.0:8088",
+            "keep_device_events": "true",
+            "profile": "documented",
+        }
+    )
+    for name in ("CIO_BASE_URL", "CIO_HTTP_INGEST_WRITE_KEY", "CIO_KEEP_DEVICE_EVENTS"):
+        assert name in message
+
+
+def test_settings_report_every_credential_file(tmp_path: Path) -> None:
+    message = refused({"site_id_file": str(tmp_path / "a"), "api_key_file": str(tmp_path / "b")})
+    assert "CIO_SITE_ID_FILE" in message
+    assert "CIO_API_KEY_FILE" in message

@@ -153,3 +153,20 @@ async def test_the_events_of_one_call_are_mapped_by_one_version(
     for start in range(0, 1200, 200):
         assert len(set(found[start : start + 200])) == 1
     assert found == sorted(found)
+
+
+async def test_reloader_continues_after_an_unexpected_error(
+    make_settings: Callable[..., Settings],
+    fake: FakeCustomerIO,
+    folder: Path,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with calling(make_settings(overlay=folder), fake) as caller:
+        reloader = caller.sidecar.reloader
+        with monkeypatch.context() as patched:
+            patched.setattr("cio_sidecar.app.reload.load_tables", lambda _: 1 // 0)
+            caller.sidecar.reload()
+            await until(lambda: reloader.reloads["refused"] == 1, "a failed reload")
+        caller.sidecar.reload()
+        await until(lambda: reloader.reloads["taken up"] == 1, "a reload")

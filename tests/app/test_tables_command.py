@@ -1,5 +1,6 @@
 """``cio-sidecar tables``: what is in force, where it comes from, and what is wrong with it."""
 
+import os
 from pathlib import Path
 
 import orjson
@@ -175,3 +176,20 @@ def test_the_schema_is_printed_as_json() -> None:
     result = tables("schema")
     assert result.exit_code == 0
     assert orjson.loads(result.output)["$schema"].startswith("https://json-schema.org/")
+
+
+def test_check_names_each_file_that_is_not_a_regular_one(overlay: Path) -> None:
+    os.mkfifo(overlay / "fifo.yaml")
+    (overlay / "zero.yaml").symlink_to("/dev/zero")
+    (overlay / "folder.yaml").mkdir()
+    (overlay / "large.yaml").write_text("#" * 1_000_001)
+    result = tables("check", str(overlay))
+    assert result.exit_code == 2
+    for name in ("fifo", "zero", "folder", "large"):
+        assert f"can't read {overlay}/{name}.yaml: " in result.output
+
+
+def test_check_follows_a_link_to_a_regular_file(overlay: Path, tmp_path: Path) -> None:
+    (overlay / "default.yaml").rename(tmp_path / "real")
+    (overlay / "default.yaml").symlink_to(tmp_path / "real")
+    assert tables("check", str(overlay)).exit_code == 0

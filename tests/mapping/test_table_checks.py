@@ -288,3 +288,19 @@ def test_a_row_may_put_its_value_deep_into_the_data() -> None:
     for _ in range(150):
         value = value["a"]
     assert value == 1
+
+
+def test_check_reports_a_key_that_would_nest_twice() -> None:
+    (problem,) = mistakes(
+        "table: identify\nrows:\n  - {key: attributes.plan, from: traits.plan, doc: d}\n"
+    )
+    assert problem.startswith("0.yaml:3 (row identify.attributes.plan)")
+    assert "use plan" in problem
+
+
+def test_check_reports_a_table_with_the_condition_of_another() -> None:
+    def table(name: str) -> str:
+        return f"table: {name}\ndoc: d\nextends: default\nwhen: {{event: Made}}\n"
+
+    (problem,) = mistakes(table("first"), table("second"))
+    assert problem.startswith("1.yaml:4: the table first (0.yaml:4)")

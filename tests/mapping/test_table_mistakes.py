@@ -500,3 +500,20 @@ def test_the_transforms_of_an_input_go_before_those_of_its_row() -> None:
         ("a", ("text", "email_sha256")),
         ("b", ("email_sha256",)),
     ]
+
+
+def test_table_error_lists_at_most_a_hundred_mistakes() -> None:
+    text = "table: page\n" + "".join(f"k{number}: 1\n" for number in range(300))
+    with pytest.raises(TableError) as caught:
+        load_profile("standard", [("page.yaml", text)])
+    *_, last = str(caught.value).splitlines()
+    assert last == "200 more mistakes are not listed"
+
+
+def test_no_row_to_remove_names_a_bounded_number_of_rows() -> None:
+    rows = "".join(f"  - {{key: data.k{n}, value: 1, doc: d}}\n" for n in range(500))
+    remove = "table: page\nrows:\n  - {key: data.none, remove: true}\n"
+    with pytest.raises(TableError) as caught:
+        load_profile("standard", [("a.yaml", f"table: page\nrows:\n{rows}"), ("b.yaml", remove)])
+    assert "there is no such row to remove" in str(caught.value)
+    assert "data.k499" not in str(caught.value)

@@ -205,22 +205,6 @@ async def test_render_tells_which_row_gave_each_key(caller: Caller) -> None:
     assert explained == {*bodies[0]["attributes"], "id"}
 
 
-async def test_an_overlay_can_be_checked_before_it_is_put_in_force(caller: Caller) -> None:
-    def file(text: str) -> mapping_pb2.TableFile:
-        return mapping_pb2.TableFile(name="mine.yaml", text=text)
-
-    good = file("table: page\nrows:\n  - {key: data.site, value: x, doc: d}\n")
-    answer = await caller.mapping.CheckOverlay(mapping_pb2.CheckOverlayRequest(files=[good]))
-    assert list(answer.mistakes) == []
-    bad = file("table: page\nrows:\n  - {key: data.site, expr: event.x +, doc: d}\n")
-    answer = await caller.mapping.CheckOverlay(mapping_pb2.CheckOverlayRequest(files=[bad]))
-    (mistake,) = answer.mistakes
-    assert (mistake.file, mistake.line, mistake.row) == ("mine.yaml", 3, "page.data.site")
-    assert "expr: at character" in mistake.problem
-    shown = await caller.mapping.GetTable(mapping_pb2.GetTableRequest(name="page"))
-    assert "data.site" not in [row.key for row in shown.table.rows]
-
-
 async def test_a_table_shows_what_it_is_for_and_where_it_leads(caller: Caller) -> None:
     shown = (await caller.mapping.GetTable(mapping_pb2.GetTableRequest(name="device"))).table
     assert (shown.operation, shown.otherwise) == ("add_device", "default")

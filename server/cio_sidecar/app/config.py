@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 from yarl import URL
 
+from cio_sidecar.app.files import MAX_BYTES, read_text
 from cio_sidecar.customerio.limits import REQUESTS_PER_SECOND
 from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.intake import CallLimits
@@ -53,10 +54,7 @@ _Paths = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_paths)]
 class Settings(BaseSettings):
     """Everything that can be set. Every field is also the variable ``CIO_<NAME>``."""
 
-    # A variable that is set to nothing, as compose files and charts do, is not set.
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
     site_id: str = Field("", description="Site id of the Customer.io workspace. Required.")
     site_id_file: Path | None = Field(None, description="File that holds the site id instead.")
@@ -249,64 +247,72 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _read_files(cls, values: Any) -> Any:
+        # An empty variable or flag overrides the settings file with the default.
+        values = {name: value for name, value in values.items() if value != ""}
+        problems: list[str] = []
         for name in ("site_id", "api_key", "http_ingest_write_key"):
             path = values.get(f"{name}_file")
             if path and values.get(name):
-                raise ValueError(f"{_variable(name)} and {_variable(name)}_FILE are both set")
-            if path:
+                problems.append(f"{_variable(name)} and {_variable(name)}_FILE are both set")
+            elif path:
                 try:
-                    values[name] = Path(path).read_text("utf-8").strip()
+                    values[name] = read_text(Path(path)).strip()
                 except (OSError, UnicodeDecodeError) as error:
                     why = error.strerror if isinstance(error, OSError) else "not text"
-                    raise ValueError(f"{_variable(name)}_FILE: can't read {path}: {why}") from None
+                    problems.append(f"{_variable(name)}_FILE: can't read {path}: {why}")
+        if problems:
+            raise ValueError("\n".join(problems))
         return values
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
+        problems: list[str] = []
         if self.base_url and not _is_base_url(self.base_url):
-            raise ValueError(
+            problems.append(
                 "CIO_BASE_URL: expected http://host or https://host, with a port and a path where "
                 f"needed and nothing else, got {self.base_url.rpartition('@')[2]!r}"
             )
         if self.http_ingest != "off" and not (self.write_keys or _is_loopback(self.http_ingest)):
-            raise ValueError(
+            problems.append(
                 "CIO_HTTP_INGEST_WRITE_KEY (or …_FILE) must be set where CIO_HTTP_INGEST is "
                 f"reached from other machines, as {self.http_ingest} is: give a key of your "
                 "choice, which the SDKs send as their write key"
             )
         for origin in self.origins:
             if origin != "*" and not _is_origin(origin):
-                raise ValueError(
+                problems.append(
                     "CIO_HTTP_INGEST_ORIGINS: expected http://host or https://host, with a port "
                     f"where needed and no path, or *, got {origin[:60]!r}"
                 )
         if self.shared_listen != "off":
-            self._check_shared()
+            problems += self._shared_problems()
         if self.socket_group:
             try:
                 group_id(self.socket_group)
             except LookupError:
-                raise ValueError(
+                problems.append(
                     f"CIO_SOCKET_GROUP: there is no group {self.socket_group!r} on this machine"
-                ) from None
+                )
         if self.keep_device_events and self.profile != "standard":
-            raise ValueError(
-                "CIO_KEEP_DEVICE_EVENTS: only the profile standard knows device events"
-            )
+            problems.append("CIO_KEEP_DEVICE_EVENTS: only the profile standard knows device events")
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
-    def _check_shared(self) -> None:
+    def _shared_problems(self) -> list[str]:
+        problems: list[str] = []
         if not port_of(self.shared_listen):
-            raise ValueError(
+            problems.append(
                 "CIO_SHARED_LISTEN: expected host:port, with a port from 1 to 65535 that all who "
                 f"share it are given (a unix socket can't be shared), got {self.shared_listen!r}"
             )
-        for name in ("listen", "http_listen", "http_ingest"):
-            if getattr(self, name) == self.shared_listen:
-                raise ValueError(
-                    f"CIO_SHARED_LISTEN: it is the same as {_variable(name)}, which is this "
-                    "sidecar's alone: give another port"
-                )
+        problems += [
+            f"CIO_SHARED_LISTEN: it is the same as {_variable(name)}, which is this sidecar's "
+            "alone: give another port"
+            for name in ("listen", "http_listen", "http_ingest")
+            if getattr(self, name) == self.shared_listen
+        ]
+        return problems
 
     @property
     def options(self) -> Options:
@@ -380,8 +386,11 @@ def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
 
     ``flags`` holds only those that were given; ``file`` is TOML (``.toml``) or YAML.
     """
-    if file is not None and not file.is_file():
-        raise ConfigError(f"{file}: there is no such settings file")
+    if file is not None:
+        if not file.is_file():
+            raise ConfigError(f"{file}: there is no such settings file")
+        if file.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"{file}: the settings file is larger than {MAX_BYTES:,} bytes")
 
     class _FromSources(Settings):
         @classmethod

@@ -21,8 +21,8 @@ from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.app.reload import Reloader
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.app.tls import TlsFiles
-from cio_sidecar.delivery.age_clock import AgeClock
 from cio_sidecar.customerio.answer_body import parse
+from cio_sidecar.delivery.age_clock import AgeClock
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.queue.entry import QueueError

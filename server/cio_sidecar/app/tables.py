@@ -1,8 +1,14 @@
 """Reads the tables that the settings name."""
 
+from typing import Final
+
 from cio_sidecar.app.config import ConfigError, Settings
+from cio_sidecar.app.files import read_text
 from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.profiles import TableSet, load_profile
+
+_MAX_FILES: Final = 500
+_MAX_CHARACTERS: Final = 4_000_000
 
 
 def load_tables(settings: Settings) -> TableSet:
@@ -12,11 +18,25 @@ def load_tables(settings: Settings) -> TableSet:
     if overlay is not None:
         if not overlay.is_dir():
             raise ConfigError(f"CIO_OVERLAY: there is no folder {overlay}")
-        for path in sorted(overlay.glob("*.yaml")):
+        problems: list[str] = []
+        size = 0
+        paths = sorted(overlay.glob("*.yaml"))
+        if len(paths) > _MAX_FILES:
+            raise ConfigError(f"CIO_OVERLAY: {overlay} has over {_MAX_FILES} tables: merge them")
+        for path in paths:
             try:
-                files.append((str(path), path.read_text("utf-8")))
+                text = read_text(path)
             except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"CIO_OVERLAY: can't read {path}: {error}") from None
+                why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+                problems.append(f"CIO_OVERLAY: can't read {path}: {why}")
+                continue
+            size += len(text)
+            if size > _MAX_CHARACTERS:
+                what = f"the tables have over {_MAX_CHARACTERS:,} characters together"
+                raise ConfigError(f"CIO_OVERLAY: {overlay}: {what}: remove what is not needed")
+            files.append((str(path), text))
+        if problems:
+            raise ConfigError("\n".join(problems))
         if not files:
             raise ConfigError(f"CIO_OVERLAY: the folder {overlay} holds no tables (*.yaml)")
     try:

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import grpc
 
+from cio_sidecar.app.files import read_bytes
+
 log = logging.getLogger(__name__)
 
 _Read = TypeVar("_Read")
@@ -78,8 +80,8 @@ class TlsFiles:
     def _for_grpc(self) -> grpc.ServerCertificateConfiguration:
         # gRPC would find out at the first handshake what can't be used, and tell nobody.
         self._for_http()
-        client_ca = self.client_ca.read_bytes() if self.client_ca else None
-        pair = (self.key.read_bytes(), self.certificate.read_bytes())
+        client_ca = read_bytes(self.client_ca) if self.client_ca else None
+        pair = (read_bytes(self.key), read_bytes(self.certificate))
         return grpc.ssl_server_certificate_configuration([pair], client_ca)
 
     def _for_http(self) -> ssl.SSLContext:
@@ -102,7 +104,7 @@ class TlsFiles:
 
 
 def _expect(file: Path, what: str) -> None:
-    content = file.read_bytes()
+    content = read_bytes(file)
     if b"-----BEGIN " not in content or f"{what.upper()}-----".encode() not in content:
         raise ValueError(f"{file}: expected a PEM file with a {what}")
 

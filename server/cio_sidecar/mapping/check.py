@@ -2,14 +2,14 @@
 fit their operations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from cio_sidecar.mapping.errors import Mistake
+from cio_sidecar.mapping.errors import Mistake, listing
 from cio_sidecar.mapping.event import EVENT_TYPES
 from cio_sidecar.mapping.expressions import TYPES, Expression
 from cio_sidecar.mapping.plan import PlanBuilder
-from cio_sidecar.mapping.table import SPREAD, Row, Table, split_path
+from cio_sidecar.mapping.table import SPREAD, Row, Table, When, join_path, parents, split_path
 from cio_sidecar.mapping.table_file import no_row_to_remove
 from cio_sidecar.operations import OPERATIONS, Key
 
@@ -36,8 +36,7 @@ def check_references(tables: Mapping[str, Table]) -> list[Mistake]:
         ):
             for name in names:
                 if name not in tables:
-                    known = ", ".join(tables)
-                    what = f"{key}: there is no table {name!r}; there are {known}"
+                    what = f"{key}: there is no table {name!r:.60}; there are {listing(tables)}"
                     mistakes.append(_at(table, key, what))
                 elif key != "extends" and not _makes_something(tables[name], tables):
                     what = f"{key}: the table {name} is shared and makes no operation: name another"
@@ -95,8 +94,13 @@ def _circle(start: str, tables: Mapping[str, Table], follow: Any) -> list[str] |
     return None
 
 
-def check_tables(tables: Mapping[str, Table], builder: PlanBuilder) -> list[Mistake]:
-    """Everything else: keys and constants of rows, their order, and what is missing."""
+def check_tables(
+    tables: Mapping[str, Table], builder: PlanBuilder, built_in: Collection[str]
+) -> list[Mistake]:
+    """Everything else: keys and constants of rows, their order, and what is missing.
+
+    ``built_in`` names the profile's tables: a user's own table may hide one of them.
+    """
     mistakes: list[Mistake] = []
     for table in tables.values():
         mistakes += _removed(table, tables)
@@ -105,13 +109,14 @@ def check_tables(tables: Mapping[str, Table], builder: PlanBuilder) -> list[Mist
     mistakes += _clashes(tables)
     for event_type in EVENT_TYPES:
         mistakes += _ambiguous(event_type, tables)
+        mistakes += _hidden(event_type, [t for t in tables.values() if t.name not in built_in])
     return mistakes or _lacks(builder)
 
 
 def _removed(table: Table, tables: Mapping[str, Table]) -> list[Mistake]:
     if table.extends is None:
         return []
-    held = [row.key for row in tables[table.extends].rows]
+    held = dict.fromkeys(row.key for row in tables[table.extends].rows)
     return [
         Mistake(*table.places[f"-{key}"], f"{table.name}.{key}", no_row_to_remove(held))
         for key in table.removed
@@ -144,6 +149,11 @@ def _misfits(table: Table, tables: Mapping[str, Table]) -> list[Mistake]:
         if row.home != table.name:
             continue
         first, *below = split_path(row.key)
+        is_open = table.operation is not None and OPERATIONS[table.operation].open
+        if is_open and below and first in ("attributes", "traits"):
+            nested = f"{row.key} would nest below {first}: use {join_path(below)}"
+            mistakes.append(_mistake(row, nested))
+            continue
         closed = [name for name in operations if not OPERATIONS[name].open]
         fitting = [name for name in closed if first in OPERATIONS[name].keys]
         if not closed and operations:
@@ -218,20 +228,21 @@ def _fits(key: Key, value: Any) -> bool:
 
 
 def _overwritten(table: Table) -> list[Mistake]:
-    return [
-        _mistake(
-            row if row.home == table.name else later,
-            f"the row {later.key} would overwrite {row.key}: put it before",
-        )
-        for index, row in enumerate(table.rows)
-        for later in table.rows[index + 1 :]
-        if row.key.startswith(f"{later.key}.")
-    ]
+    mistakes: list[Mistake] = []
+    below: dict[str, Row] = {}
+    for row in table.rows:
+        if earlier := below.get(row.key):
+            what = f"the row {row.key} would overwrite {earlier.key}: put it before"
+            mistakes.append(_mistake(earlier if earlier.home == table.name else row, what))
+        for parent in parents(row.key):
+            below.setdefault(parent, row)
+    return mistakes
 
 
 def _clashes(tables: Mapping[str, Table]) -> list[Mistake]:
     """Rows of two shared tables for the same key of the same events."""
     shared = [table for table in tables.values() if table.operation is None and not table.drop]
+    keys = {table.name: {row.key for row in table.rows} for table in shared}
     return [
         _mistake(
             row,
@@ -242,7 +253,7 @@ def _clashes(tables: Mapping[str, Table]) -> list[Mistake]:
         for other in shared[:index]
         if (events := [event for event in table.events if event in other.events])
         for row in table.rows
-        if any(row.key == theirs.key for theirs in other.rows)
+        if row.key in keys[other.name]
     ]
 
 
@@ -262,6 +273,26 @@ def _ambiguous(event_type: str, tables: Mapping[str, Table]) -> list[Mistake]:
         )
         for table in mine[1:]
     ]
+
+
+def _hidden(event_type: str, tables: Iterable[Table]) -> list[Mistake]:
+    """Tables with the same condition as another for the same events: only one is ever chosen."""
+    mistakes: list[Mistake] = []
+    seen: dict[When, Table] = {}
+    for table in tables:
+        if event_type not in table.events or not (table.operation or table.drop):
+            continue
+        if table.when is None:
+            continue
+        other = seen.setdefault(table.when, table)
+        if other is not table:
+            file, line = other.places.get("when", (other.file, 1))
+            what = (
+                f"the table {other.name} ({file}:{line}) has the same condition for {event_type} "
+                "events, so that one of the two is never used: change when, or merge them"
+            )
+            mistakes.append(_at(table, "when", what))
+    return mistakes
 
 
 def _lacks(builder: PlanBuilder) -> list[Mistake]:

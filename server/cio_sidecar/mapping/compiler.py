@@ -15,7 +15,7 @@ from cio_sidecar.mapping.errors import FieldWarning, Violation
 from cio_sidecar.mapping.expressions import Expression
 from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.select import selections
-from cio_sidecar.mapping.table import SPREAD, Input, Level, Row, When, split_path
+from cio_sidecar.mapping.table import SPREAD, Input, Level, Row, When, parents, split_path
 from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, UNCHANGED, NoValue
 
 Output = dict[str, Any]
@@ -109,15 +109,15 @@ class _Compiler:
     def rows(self, name: str, rows: tuple[Row, ...]) -> Callable[..., Any]:
         self._line(0, "def function(event, warnings):")
         self._line(1, "out = {}")
-        keys = [row.key for row in rows]
-        self.spreads_top = SPREAD in keys
+        self.spreads_top = any(row.key == SPREAD for row in rows)
+        holders = {parent for row in rows for parent in parents(row.key)}
         for row in rows:
             # Escaped: a line break in a name must not end the comment.
             self._line(1, ascii(f"# {row.name}")[1:-1])
             depth = 1
             if row.when:
                 depth = self._when(1, row.when)
-            self._row(depth, row, has_children=any(k.startswith(f"{row.key}.") for k in keys))
+            self._row(depth, row, has_children=row.key in holders)
         self._line(1, "return out")
         return self._function(f"mapping of {name}")
 

@@ -1,7 +1,8 @@
 """What mapping has to say of an event or a table: violations, warnings, and a refused table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 MOST_VIOLATIONS: Final = 12
@@ -9,6 +10,10 @@ MOST_VIOLATIONS: Final = 12
 FIELD_CHARACTERS: Final = 200
 """How many characters of a field's name."""
 _DESCRIPTION_CHARACTERS: Final = 300
+MOST_MISTAKES: Final = 100
+"""How many mistakes in tables are listed; the others are counted."""
+_SHOWN_NAMES: Final = 20
+_SHOWN_NAME_CHARACTERS: Final = 60
 
 
 class Violation(NamedTuple):
@@ -59,6 +64,13 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def listing(names: Collection[str]) -> str:
+    """Names as an enumeration of bounded length; "none" if there are none."""
+    shown = [shorten(name, _SHOWN_NAME_CHARACTERS) for name in islice(names, _SHOWN_NAMES)]
+    more = len(names) - len(shown)
+    return f"{', '.join(shown) or 'none'}{f' and {more:,} more' if more else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """One mistake in a table file."""
@@ -76,8 +88,14 @@ class Mistake:
 
 
 class TableError(Exception):
-    """One or more table files can't be used; ``mistakes`` names every reason."""
+    """One or more table files can't be used; ``mistakes`` names every reason.
+
+    The text lists at most MOST_MISTAKES of them, and says how many more there are.
+    """
 
     def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+        lines = [str(mistake) for mistake in mistakes[:MOST_MISTAKES]]
+        if more := len(mistakes) - len(lines):
+            lines.append(f"{more:,} more mistakes are not listed")
+        super().__init__("\n".join(lines))
         self.mistakes = mistakes

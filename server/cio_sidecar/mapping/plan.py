@@ -14,7 +14,7 @@ from cio_sidecar.mapping.compiler import (
 from cio_sidecar.mapping.errors import FieldWarning
 from cio_sidecar.mapping.event import EVENT_TYPES, Event
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.table import PERSON, Input, Level, Row, Table, split_path
+from cio_sidecar.mapping.table import PERSON, Input, Level, Row, Table, parents, split_path
 from cio_sidecar.operations import OPERATIONS
 
 
@@ -98,8 +98,9 @@ class PlanBuilder:
         held = {row.key for row in table.rows}
         added = [row for row in fitting(shared, table.operation) if row.key not in held]
         # A whole object comes before the table's own rows below it.
-        around = [row for row in added if any(key.startswith(f"{row.key}.") for key in held)]
-        return (*around, *table.rows, *(row for row in added if row not in around))
+        holders = {parent for row in table.rows for parent in parents(row.key)}
+        around = [row for row in added if row.key in holders]
+        return (*around, *table.rows, *(row for row in added if row.key not in holders))
 
     def plan(self, table: Table, event_type: str) -> Plan:
         """The plan of a table for an event type."""

@@ -79,7 +79,7 @@ def compile_tables(
     # A user's own tables are tried before those of the profile.
     order = sorted(resolved, key=lambda name: name in built_in)
     builder = PlanBuilder(resolved, order, options)
-    if mistakes := check_tables(resolved, builder):
+    if mistakes := check_tables(resolved, builder, built_in):
         raise TableError(mistakes)
     choices = builder.choices()
     return TableSet(profile, options, resolved, choices, builder.plans())

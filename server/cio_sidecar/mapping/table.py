@@ -125,12 +125,13 @@ def extend_rows(base: Iterable[Row], rows: Iterable[Row], removed: Iterable[str]
     held = {row.key: row for row in base}
     for key in removed:
         held.pop(key, None)
+    front: dict[str, Row] = {}
     for row in rows:
         if is_spread(row.key) and row.key not in held:
-            held = {row.key: row, **held}
+            front[row.key] = row
         else:
             held[row.key] = row
-    return list(held.values())
+    return [*reversed(front.values()), *held.values()]
 
 
 def split_path(path: str) -> tuple[str, ...]:
@@ -162,6 +163,12 @@ def join_path(keys: Iterable[str]) -> str:
         key if _PLAIN.fullmatch(key) else '"' + re.sub(r'(["\\])', r"\\\1", key) + '"'
         for key in keys
     )
+
+
+def parents(path: str) -> list[str]:
+    """The paths above a path: ``context`` and ``context.page`` of ``context.page.url``."""
+    keys = split_path(path)
+    return [join_path(keys[:count]) for count in range(1, len(keys))]
 
 
 def is_spread(key: str) -> bool:

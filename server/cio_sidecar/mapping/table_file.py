@@ -7,14 +7,15 @@ in check.py.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from cio_sidecar.mapping.errors import Mistake, TableError
+from cio_sidecar.mapping.errors import Mistake, TableError, listing, shorten
 from cio_sidecar.mapping.event import INTEGERS, ROOTS
 from cio_sidecar.mapping.expressions import Expression, ExpressionError
 from cio_sidecar.mapping.table import (
@@ -41,6 +42,9 @@ MAX_INPUTS: Final = 20
 _NEAR: Final = 0.7
 """How alike two names are, from 0 to 1, for the one to be the other misspelt."""
 _CONSTANT_DEPTH: Final = 32
+_SHOWN_ROW_CHARACTERS: Final = 200
+_NAME_CHARACTERS: Final = 64
+"""How much of a name is compared with others: longer ones are like none of them."""
 _Scalar = str | int | float | bool | None
 
 
@@ -55,7 +59,7 @@ def parse(text: str, file: str, base: dict[str, Table] | None = None) -> Table |
     reader = _Reader(file, base or {})
     table = reader.read(text)
     if table is None or reader.mistakes:
-        raise TableError(reader.mistakes)
+        raise TableError([*reader.mistakes])
     return table
 
 
@@ -65,17 +69,18 @@ class _Reader:
     def __init__(self, file: str, base: dict[str, Table]) -> None:
         self.file = file
         self.base = base
-        self.mistakes: list[Mistake] = []
+        # A dict: in order, each once.
+        self.mistakes: dict[Mistake, None] = {}
 
     def read(self, text: str) -> Table | str | None:
         if len(text) > MAX_CHARACTERS:
             what = f"{len(text):,} characters, the limit is {MAX_CHARACTERS:,}: split the table"
-            self.mistakes.append(Mistake(self.file, 1, None, what))
+            self.mistakes[Mistake(self.file, 1, None, what)] = None
             return None
         try:
             self.document = document = load(text)
         except YamlError as error:
-            self.mistakes.append(Mistake(self.file, error.line, None, error.problem))
+            self.mistakes[Mistake(self.file, error.line, None, error.problem)] = None
             return None
         if not isinstance(document.value, dict):
             self._mistake((), "expected a table with the keys table, doc, events and rows")
@@ -83,15 +88,15 @@ class _Reader:
         try:
             raw = TableFile.model_validate(document.value)
         except ValidationError as error:
-            for detail in error.errors():
+            for detail in error.errors(include_url=False, include_context=False):
                 self._invalid(detail)
             return None
         return self._remove_table(raw) if raw.remove else self._table(raw)
 
     def _remove_table(self, raw: TableFile) -> str | None:
         if raw.table not in self.base:
-            known = ", ".join(self.base) or "none"
-            what = f"there is no table {raw.table!r} to remove; there are {known}"
+            known = listing(self.base)
+            what = f"there is no table {raw.table!r:.60} to remove; there are {known}"
             self._mistake(("table",), what)
         if raw.model_fields_set - {"table", "remove"}:
             self._mistake((), "a table with remove: true has only table and remove")
@@ -139,7 +144,7 @@ class _Reader:
                 self._mistake((), "nothing is changed: give rows, or another key of the table")
         else:
             if "events" not in given and not raw.extends:
-                known = ", ".join(self.base) or "none"
+                known = listing(self.base)
                 what = "list the event types that the table is for (events: [page])"
                 what += f", or extend a table that is there: {known}"
                 self._mistake((), f"events is missing: {what}")
@@ -149,7 +154,7 @@ class _Reader:
                 self._mistake((), "rows is missing")
         if raw.operation is not None and raw.operation not in OPERATIONS:
             known = ", ".join(OPERATIONS)
-            what = f"there is no operation {raw.operation!r}; there are {known}"
+            what = f"there is no operation {raw.operation!r:.60}; there are {known}"
             self._mistake(("operation",), what)
         if raw.drop and (raw.operation or raw.rows or raw.also or raw.otherwise):
             what = (
@@ -162,7 +167,7 @@ class _Reader:
         rows: list[Row] = []
         removed: dict[str, int] = {}
         seen: set[str] = set()
-        held = [row.key for row in base.rows] if base else []
+        held = dict.fromkeys(row.key for row in base.rows) if base else {}
         # What an extended table holds shows only when all files are read.
         extends = raw.extends or (base and base.extends)
         for index, raw_row in enumerate(raw.rows):
@@ -305,16 +310,17 @@ class _Reader:
 
     def _check_root(self, root: str, at: Location, prefix: str) -> None:
         """Any key may stand in an event that comes as JSON; a misspelt one is a mistake."""
-        near = get_close_matches(root, ROOTS, 1, _NEAR)
-        if near and root not in ROOTS:
-            what = f"an event has no {root}: did you mean {near[0]}? It has {', '.join(ROOTS)}"
+        if root in ROOTS:
+            return
+        if near := _near_root(root[:_NAME_CHARACTERS]):
+            what = f"an event has no {root:.60}: did you mean {near}? It has {', '.join(ROOTS)}"
             self._mistake(at, f"{prefix}{what}")
 
     def _check_transforms(self, names: Iterable[str], at: Location) -> None:
         for name in names:
             if name not in TRANSFORMS:
                 known = ", ".join(TRANSFORMS)
-                self._mistake(at, f"there is no transform {name!r}; there are {known}")
+                self._mistake(at, f"there is no transform {name!r:.60}; there are {known}")
 
     def _check_key(self, key: str, at: Location) -> None:
         if "\0" in key:
@@ -332,7 +338,7 @@ class _Reader:
             model = InputFile
         known = ", ".join(field.alias or key for key, field in model.model_fields.items())
         if detail["type"] == "extra_forbidden":
-            self._mistake(location, f"unknown key {name!r}; there are {known}")
+            self._mistake(location, f"unknown key {name!r:.60}; there are {known}")
         elif detail["type"] == "model_type":
             what = "a path or an object" if model is InputFile else "an object"
             got = f"{detail['input']!r:.60}"
@@ -350,14 +356,20 @@ class _Reader:
             raw = value["rows"][at[1]]
             key = raw.get("key") if isinstance(raw, dict) else None
             row = f"{value.get('table')}.{key}" if key else f"number {at[1] + 1}"
-        mistake = Mistake(self.file, self.document.line(at), row, problem)
-        if mistake not in self.mistakes:
-            self.mistakes.append(mistake)
+        if row:
+            row = shorten(row, _SHOWN_ROW_CHARACTERS)
+        self.mistakes[Mistake(self.file, self.document.line(at), row, problem)] = None
 
 
-def no_row_to_remove(held: Iterable[str]) -> str:
+def no_row_to_remove(held: Collection[str]) -> str:
     """What is wrong with removing a row that is not there."""
-    return f"there is no such row to remove; there are {', '.join(held) or 'none'}"
+    return f"there is no such row to remove; there are {listing(held)}"
+
+
+@lru_cache(maxsize=1024)
+def _near_root(root: str) -> str | None:
+    """The key of an event that a name is nearly the same as."""
+    return next(iter(get_close_matches(root, ROOTS, 1, _NEAR)), None)
 
 
 def _unfit(value: Any, depth: int = 0) -> str | None:

@@ -1,6 +1,5 @@
-"""MappingService: ListTables, GetTable, Render and CheckOverlay."""
+"""MappingService: ListTables, GetTable and Render."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,8 +13,8 @@ from cio_sidecar.customerio import track_v1, track_v2
 from cio_sidecar.customerio.operation import V1_ONLY
 from cio_sidecar.customerio.request import Request
 from cio_sidecar.intake import Intake, complete, iso_time
-from cio_sidecar.mapping.errors import TableError, Violation
-from cio_sidecar.mapping.profiles import TableSet, load_profile
+from cio_sidecar.mapping.errors import Violation
+from cio_sidecar.mapping.profiles import TableSet
 from cio_sidecar.mapping.table import Input, Level, When
 from cio_sidecar.renderer import Refused, Rendered
 from cio_sidecar.rpc.decode import InvalidRequest, decode
@@ -47,7 +46,6 @@ class MappingService:
             "ListTables": (self.list_tables, mapping_pb2.ListTablesResponse),
             "GetTable": (self.get_table, mapping_pb2.GetTableResponse),
             "Render": (self.render, mapping_pb2.RenderResponse),
-            "CheckOverlay": (self.check_overlay, mapping_pb2.CheckOverlayResponse),
         }
         return grpc.method_handlers_generic_handler(
             SERVICE,
@@ -127,32 +125,6 @@ class MappingService:
                 for each in renderer.explain(event)
             ],
         )
-
-    async def check_overlay(
-        self, data: bytes, context: Context
-    ) -> mapping_pb2.CheckOverlayResponse:
-        """Check tables against the profile in force."""
-        try:
-            request = decode(mapping_pb2.CheckOverlayRequest, data)
-        except InvalidRequest as error:
-            await abort_invalid(context, "INVALID_REQUEST", error.violations)
-        tables = self._intake.renderer.tables
-        files = [(file.name, file.text) for file in request.files]
-        try:
-            await asyncio.to_thread(load_profile, tables.profile, files, tables.options)
-        except TableError as error:
-            return mapping_pb2.CheckOverlayResponse(
-                mistakes=[
-                    mapping_pb2.TableMistake(
-                        file=mistake.file,
-                        line=mistake.line,
-                        row=mistake.row or "",
-                        problem=mistake.problem,
-                    )
-                    for mistake in error.mistakes
-                ]
-            )
-        return mapping_pb2.CheckOverlayResponse()
 
 
 def requests(rendered: Rendered, *, v1: bool) -> list[Request]:

@@ -182,35 +182,3 @@ class HttpRequest(_message.Message):
     path: str
     body: str
     def __init__(self, method: _Optional[str] = ..., path: _Optional[str] = ..., body: _Optional[str] = ...) -> None: ...
-
-class CheckOverlayRequest(_message.Message):
-    __slots__ = ("files",)
-    FILES_FIELD_NUMBER: _ClassVar[int]
-    files: _containers.RepeatedCompositeFieldContainer[TableFile]
-    def __init__(self, files: _Optional[_Iterable[_Union[TableFile, _Mapping]]] = ...) -> None: ...
-
-class TableFile(_message.Message):
-    __slots__ = ("name", "text")
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    TEXT_FIELD_NUMBER: _ClassVar[int]
-    name: str
-    text: str
-    def __init__(self, name: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
-
-class CheckOverlayResponse(_message.Message):
-    __slots__ = ("mistakes",)
-    MISTAKES_FIELD_NUMBER: _ClassVar[int]
-    mistakes: _containers.RepeatedCompositeFieldContainer[TableMistake]
-    def __init__(self, mistakes: _Optional[_Iterable[_Union[TableMistake, _Mapping]]] = ...) -> None: ...
-
-class TableMistake(_message.Message):
-    __slots__ = ("file", "line", "row", "problem")
-    FILE_FIELD_NUMBER: _ClassVar[int]
-    LINE_FIELD_NUMBER: _ClassVar[int]
-    ROW_FIELD_NUMBER: _ClassVar[int]
-    PROBLEM_FIELD_NUMBER: _ClassVar[int]
-    file: str
-    line: int
-    row: str
-    problem: str
-    def __init__(self, file: _Optional[str] = ..., line: _Optional[int] = ..., row: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...

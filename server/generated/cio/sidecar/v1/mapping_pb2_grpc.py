@@ -50,11 +50,6 @@ class MappingServiceStub:
                 request_serializer=cio_dot_sidecar_dot_v1_dot_mapping__pb2.RenderRequest.SerializeToString,
                 response_deserializer=cio_dot_sidecar_dot_v1_dot_mapping__pb2.RenderResponse.FromString,
                 _registered_method=True)
-        self.CheckOverlay = channel.unary_unary(
-                '/cio.sidecar.v1.MappingService/CheckOverlay',
-                request_serializer=cio_dot_sidecar_dot_v1_dot_mapping__pb2.CheckOverlayRequest.SerializeToString,
-                response_deserializer=cio_dot_sidecar_dot_v1_dot_mapping__pb2.CheckOverlayResponse.FromString,
-                _registered_method=True)
 
 
 class MappingServiceServicer:
@@ -83,13 +78,6 @@ class MappingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def CheckOverlay(self, request, context):
-        """Checks tables of your own against the profile in force, changing nothing.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_MappingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -107,11 +95,6 @@ def add_MappingServiceServicer_to_server(servicer, server):
                     servicer.Render,
                     request_deserializer=cio_dot_sidecar_dot_v1_dot_mapping__pb2.RenderRequest.FromString,
                     response_serializer=cio_dot_sidecar_dot_v1_dot_mapping__pb2.RenderResponse.SerializeToString,
-            ),
-            'CheckOverlay': grpc.unary_unary_rpc_method_handler(
-                    servicer.CheckOverlay,
-                    request_deserializer=cio_dot_sidecar_dot_v1_dot_mapping__pb2.CheckOverlayRequest.FromString,
-                    response_serializer=cio_dot_sidecar_dot_v1_dot_mapping__pb2.CheckOverlayResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -196,33 +179,6 @@ class MappingService:
             '/cio.sidecar.v1.MappingService/Render',
             cio_dot_sidecar_dot_v1_dot_mapping__pb2.RenderRequest.SerializeToString,
             cio_dot_sidecar_dot_v1_dot_mapping__pb2.RenderResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def CheckOverlay(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/cio.sidecar.v1.MappingService/CheckOverlay',
-            cio_dot_sidecar_dot_v1_dot_mapping__pb2.CheckOverlayRequest.SerializeToString,
-            cio_dot_sidecar_dot_v1_dot_mapping__pb2.CheckOverlayResponse.FromString,
             options,
             channel_credentials,
             insecure,

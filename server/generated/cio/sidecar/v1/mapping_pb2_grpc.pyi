@@ -41,8 +41,6 @@ class MappingServiceStub:
     """Dry run: what Customer.io would be asked for an event. Nothing is stored
     or sent. A refused event is INVALID_ARGUMENT, as in IngestService.Send.
     """
-    CheckOverlay: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.CheckOverlayRequest, _mapping_pb2.CheckOverlayResponse]
-    """Checks tables of your own against the profile in force, changing nothing."""
 
 @_typing.type_check_only
 class MappingServiceAsyncStub(MappingServiceStub):
@@ -57,8 +55,6 @@ class MappingServiceAsyncStub(MappingServiceStub):
     """Dry run: what Customer.io would be asked for an event. Nothing is stored
     or sent. A refused event is INVALID_ARGUMENT, as in IngestService.Send.
     """
-    CheckOverlay: _aio.UnaryUnaryMultiCallable[_mapping_pb2.CheckOverlayRequest, _mapping_pb2.CheckOverlayResponse]  # type: ignore[assignment]
-    """Checks tables of your own against the profile in force, changing nothing."""
 
 class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows the mapping tables in force, and what they make of an event."""
@@ -88,13 +84,5 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Dry run: what Customer.io would be asked for an event. Nothing is stored
         or sent. A refused event is INVALID_ARGUMENT, as in IngestService.Send.
         """
-
-    @_abc_1.abstractmethod
-    def CheckOverlay(
-        self,
-        request: _mapping_pb2.CheckOverlayRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_mapping_pb2.CheckOverlayResponse, _abc.Awaitable[_mapping_pb2.CheckOverlayResponse]]:
-        """Checks tables of your own against the profile in force, changing nothing."""
 
 def add_MappingServiceServicer_to_server(servicer: MappingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
