@@ -79,7 +79,8 @@ class Settings(BaseSettings):
     )
     http_listen: str = Field(
         "127.0.0.1:9464",
-        description="Where /livez, /readyz and /metrics are served: host:port, or off.",
+        description="Where /livez, /readyz, /healthz/delivery and /metrics are served: host:port, "
+        "or off.",
     )
     http_ingest: str = Field(
         "off",
@@ -209,6 +210,16 @@ class Settings(BaseSettings):
     )
     dead_letter_max_age_days: int = Field(
         90, ge=0, description="How long a dead letter is kept, in days; 0: for ever."
+    )
+    ready_requires_delivery: bool = Field(
+        False,
+        description="Whether /readyz also fails while delivery is on hold or paused.",
+    )
+    shutdown_delay_seconds: float = Field(
+        0,
+        ge=0,
+        description="Time after SIGTERM during which events are still accepted and /readyz already "
+        "fails, in seconds, 0 or more; a second signal ends it.",
     )
     shutdown_grace_seconds: float = Field(
         20,
