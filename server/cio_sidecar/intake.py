@@ -161,16 +161,25 @@ class Intake:
         was stored, and it may be tried again.
         """
         if rendered.entries:
-            fresh = await self._queue.put(rendered.entries, line)
-            for receipt, is_new in zip(rendered.stored, fresh, strict=True):
-                if not is_new:
-                    receipt.status = Status.DUPLICATE
+
+            def count(fresh: list[bool]) -> None:
+                self._settle(rendered, fresh)
+
+            count(await self._queue.put(rendered.entries, line, abandoned=count))
+        else:
+            self._settle(rendered, ())
+        return rendered.receipts
+
+    def _settle(self, rendered: Rendered, fresh: Sequence[bool]) -> None:
+        """Note in the receipts which of the stored events are new, and count all."""
+        for receipt, is_new in zip(rendered.stored, fresh, strict=True):
+            if not is_new:
+                receipt.status = Status.DUPLICATE
         statuses = [receipt.status for receipt in rendered.receipts]
         for status in _STATUSES:
             if count := statuses.count(status):
                 self.counters.by_status[status] += count
         self.counters.warned += sum([bool(receipt.warnings) for receipt in rendered.receipts])
-        return rendered.receipts
 
 
 def complete(event: Event, received_at: str, new_message_id: Callable[[], str]) -> bool:

@@ -125,7 +125,7 @@ async def test_no_log_line_holds_a_secret_where_customer_io_can_not_be_reached(
         stub = ingest_pb2_grpc.IngestServiceStub(channel)
         events = [from_event(sample) for sample in SAMPLES]
         await stub.SendBatch(ingest_pb2.SendBatchRequest(events=events))
-        await served.logged("delivery is held up")
+        await served.logged("delivery is ON HOLD")
         await served.logged("check CIO_REGION")
         served.process.terminate()
         assert await served.process.wait() == 0

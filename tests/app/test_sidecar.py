@@ -126,7 +126,7 @@ async def test_metrics_tell_retries_and_a_backlog(
         found = await metrics(sidecar)
         assert found["cio_events_retried_total"] >= 1
         assert found["cio_requests_total{status=503}"] >= 1
-        assert found["cio_delivery_held_up_seconds"] > 0
+        assert found["cio_delivery_hold_seconds"] > 0
         assert found["cio_queue_events"] == 1
         assert found["cio_queue_bytes"] > 100
         assert found["cio_queue_oldest_seconds"] >= 0
@@ -137,13 +137,13 @@ async def test_metrics_tell_retries_and_a_backlog(
         await until(lambda: sidecar.queue.waiting == 0, "the dead letter")
         found = await metrics(sidecar)
         assert found["cio_dead_letters"] == 1
-        assert found["cio_delivery_held_up_seconds"] == 0
+        assert found["cio_delivery_hold_seconds"] == 0
 
 
 # Credentials
 
 
-async def test_wrong_credentials_turn_readiness_off_loudly_until_they_are_mended(
+async def test_wrong_credentials_put_delivery_on_hold_loudly_until_they_are_fixed(
     make_settings: Make,
     fake: FakeCustomerIO,
     credentials: dict[str, str],
@@ -154,14 +154,12 @@ async def test_wrong_credentials_turn_readiness_off_loudly_until_they_are_mended
     fake.set_credentials("another site", "another key")
     async with Sidecar(make_settings(http_listen="127.0.0.1:0")) as sidecar:
         # Before any event comes: the sidecar asks at its start.
-        await until(lambda: sidecar.dispatcher.paused_because, "the check of the credentials")
-        status, body = await get(sidecar, "/readyz")
-        assert status == 503
-        assert "CIO_API_KEY" in body
+        await until(lambda: sidecar.dispatcher.hold, "the check of the credentials")
+        assert await get(sidecar, "/readyz") == (200, '{"ready": true}')
         assert await get(sidecar, "/livez") == (200, '{"live": true}')
-        assert (await metrics(sidecar))["cio_delivery_paused"] == 1
+        assert (await metrics(sidecar))["cio_delivery_on_hold{reason=credentials}"] == 1
         (loud,) = logged(caplog, logging.ERROR)
-        assert "PAUSED" in loud
+        assert "ON HOLD (credentials)" in loud
         for word in ("HTTP 401", "CIO_SITE_ID", "CIO_API_KEY", "CIO_REGION", "events are kept"):
             assert word in loud
         accepted = await send(sidecar, track(), track())
@@ -170,22 +168,20 @@ async def test_wrong_credentials_turn_readiness_off_loudly_until_they_are_mended
 
         fake.set_credentials(credentials["CIO_SITE_ID"], credentials["CIO_API_KEY"])
         await until(lambda: len(fake.events) == 2, "the kept events")
-        await until(lambda: sidecar.dispatcher.paused_because is None, "the end of the pause")
-        assert await get(sidecar, "/readyz") == (200, '{"ready": true}')
-        assert (await metrics(sidecar))["cio_delivery_paused"] == 0
-    assert "takes events again" in " ".join(logged(caplog, logging.INFO))
+        await until(lambda: sidecar.dispatcher.hold is None, "the end of the hold")
+        assert (await metrics(sidecar))["cio_delivery_on_hold{reason=credentials}"] == 0
+    assert "delivery resumed" in " ".join(logged(caplog, logging.INFO))
     assert credentials["CIO_API_KEY"] not in caplog.text
 
 
-async def test_readiness_comes_back_without_any_event(
+async def test_a_hold_for_credentials_ends_without_any_event(
     make_settings: Make, fake: FakeCustomerIO, credentials: dict[str, str], until: Until
 ) -> None:
     fake.set_credentials("another site", "another key")
     async with Sidecar(make_settings(http_listen="127.0.0.1:0")) as sidecar:
-        await until(lambda: sidecar.dispatcher.paused_because, "the check of the credentials")
+        await until(lambda: sidecar.dispatcher.hold, "the check of the credentials")
         fake.set_credentials(credentials["CIO_SITE_ID"], credentials["CIO_API_KEY"])
-        await until(lambda: sidecar.dispatcher.paused_because is None, "the end of the pause")
-        assert await get(sidecar, "/readyz") == (200, '{"ready": true}')
+        await until(lambda: sidecar.dispatcher.hold is None, "the end of the hold")
 
 
 async def test_a_workspace_of_another_region_is_told(
@@ -430,3 +426,23 @@ async def test_a_sidecar_whose_delivery_dies_does_not_look_alive(
     with pytest.raises(LookupError):
         async with asyncio.timeout(10), Sidecar(make_settings()) as sidecar:
             await sidecar.until(asyncio.Event())
+
+
+@pytest.mark.usefixtures("fake")
+async def test_metrics_show_that_the_queue_is_full_until_there_is_room(
+    make_settings: Make, until: Until
+) -> None:
+    settings = make_settings(http_listen="127.0.0.1:0", queue_max_events=2)
+    async with Sidecar(settings) as sidecar:
+        sidecar.dispatcher.pause()
+        await send(sidecar, track(), track())
+        assert (await metrics(sidecar))["cio_queue_accepting"] == 1
+        with pytest.raises(grpc.aio.AioRpcError):
+            await send(sidecar, track())
+        found = await metrics(sidecar)
+        assert (found["cio_queue_accepting"], found["cio_queue_full"]) == (0, 1)
+        assert (await get(sidecar, "/readyz"))[0] == 200
+        sidecar.dispatcher.resume()
+        await until(lambda: sidecar.queue.full_because is None, "room in the queue")
+        found = await metrics(sidecar)
+        assert (found["cio_queue_accepting"], found["cio_queue_full"]) == (1, 0)

@@ -28,6 +28,7 @@ from cio_sidecar.customerio.limits import BATCH_BYTES
 from cio_sidecar.customerio.outcome import Answer
 from cio_sidecar.customerio.request import Request as Asked
 from cio_sidecar.delivery import dispatcher as dispatcher_module
+from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.queue.entry import Burial, QueueError
 
 from tests.delivery.support import (
@@ -204,7 +205,7 @@ def refuses(marker: bytes, status: int = 400) -> Callable[[Request], Response | 
 
 
 class TestABatchThatIsRefusedAsAWhole:
-    @pytest.mark.parametrize("status", [400, 413, 422, 404])
+    @pytest.mark.parametrize("status", [400, 413, 422])
     async def test_is_halved_until_the_bad_event_is_alone(
         self, path: Path, url: str, fake: Script, status: int
     ) -> None:
@@ -255,7 +256,7 @@ class TestABatchThatIsRefusedAsAWhole:
         fake.script = lambda _: Response(statuses.pop(0)) if statuses else None
         backlog = [event("ann", number=n) for n in range(8)]
         async with delivering(path, url, before=backlog, clock=clock) as delivery:
-            await until(lambda: delivery.dispatcher.paused_because)
+            await until(lambda: delivery.dispatcher.hold)
             await delivery.has_nothing_to_do(url)
             assert len(fake.asked) == 2
             clock.now += 61
@@ -270,7 +271,7 @@ class TestABatchThatIsRefusedAsAWhole:
         fake.script = lambda _: Response(statuses.pop(0)) if statuses else None
         backlog = [event("ann", number=n) for n in range(8)]
         async with delivering(path, url, before=backlog, clock=clock) as delivery:
-            await until(lambda: delivery.dispatcher.paused_because)
+            await until(lambda: delivery.dispatcher.hold)
             await until(lambda: delivery.queue.waiting == 4)
             clock.now += 61
             delivery.look_at_the_clock()
@@ -377,22 +378,23 @@ class TestAServerInTrouble:
 
 
 class TestRefusedCredentials:
-    async def test_pause_delivery_and_keep_everything_until_they_are_mended(
+    async def test_put_delivery_on_hold_and_keep_everything_until_they_are_mended(
         self, path: Path, url: str, fake: Script, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         fake.set_credentials(SITE_ID, "another")
         backlog = [event(f"p{n % 10}", number=n) for n in range(100)]
         async with delivering(path, url, clock=clock, random=0.5, before=backlog) as delivery:
-            await until(lambda: delivery.dispatcher.paused_because)
+            await until(lambda: delivery.dispatcher.hold)
             await delivery.put(*(event("late", number=n) for n in range(3)))
             await delivery.has_nothing_to_do(url)
             assert sizes(fake.bodies) == [100]
             assert delivery.queue.waiting == 103
-            why = delivery.dispatcher.paused_because
-            assert why is not None
-            assert "HTTP 401" in why
-            assert "CIO_API_KEY" in why
-            assert "delivery is PAUSED" in caplog.text
+            hold = delivery.dispatcher.hold
+            assert hold is not None
+            assert hold.reason is HoldReason.CREDENTIALS
+            assert "HTTP 401" in hold.why
+            assert "CIO_API_KEY" in hold.why
+            assert "delivery is ON HOLD (credentials)" in caplog.text
 
             # From time to time a single event asks whether it is over.
             for probes in (1, 2, 3):
@@ -401,23 +403,23 @@ class TestRefusedCredentials:
                 await answered(delivery, 401, 1 + probes)
                 await delivery.has_nothing_to_do(url)
                 assert sizes(fake.bodies) == [100] + [1] * probes
-            assert delivery.dispatcher.paused_because
+            assert delivery.dispatcher.hold
 
             fake.set_credentials(SITE_ID, API_KEY)
             clock.now += 61
             delivery.look_at_the_clock()
             await delivery.drained()
-            assert delivery.dispatcher.paused_because is None
+            assert delivery.dispatcher.hold is None
         expected = {f"p{n}": list(range(n, 100, 10)) for n in range(10)} | {"late": [0, 1, 2]}
         assert fake.numbers() == expected
         assert dead_letters(path) == []
 
-    async def test_of_403_pause_it_as_well(
+    async def test_of_403_put_it_on_hold_as_well(
         self, path: Path, url: str, fake: Script, clock: Clock
     ) -> None:
         fake.fail_next(403)
         async with delivering(path, url, clock=clock, before=[event("ann")]) as delivery:
-            await until(lambda: delivery.dispatcher.paused_because)
+            await until(lambda: delivery.dispatcher.hold)
             await delivery.has_nothing_to_do(url)
             assert delivery.queue.waiting == 1
         assert len(fake.asked) == 1
@@ -426,14 +428,14 @@ class TestRefusedCredentials:
         self, path: Path, url: str, fake: Script, clock: Clock
     ) -> None:
         async with delivering(path, url, clock=clock) as delivery:
-            delivery.dispatcher.pause("they are wrong")
+            delivery.dispatcher.hold_back(HoldReason.CREDENTIALS, "they are wrong")
             await delivery.put(event("ann"), event("bob"))
             await delivery.has_nothing_to_do(url)
             assert fake.asked == []
             clock.now += 1
             delivery.look_at_the_clock()
             await delivery.drained()
-            assert delivery.dispatcher.paused_because is None
+            assert delivery.dispatcher.hold is None
         assert sizes(fake.bodies) == [1, 1]
 
     async def test_leave_a_server_in_peace_that_is_in_trouble_besides(
@@ -442,14 +444,14 @@ class TestRefusedCredentials:
         fake.fail_next(401)
         backlog = [event(f"p{n}") for n in range(20)]
         async with delivering(path, url, clock=clock, before=backlog) as delivery:
-            await until(lambda: delivery.dispatcher.paused_because)
+            await until(lambda: delivery.dispatcher.hold)
             fake.fail_next(503)
             clock.now += 61
             delivery.look_at_the_clock()
             await until(lambda: 503 in delivery.counters.answers)
             await delivery.has_nothing_to_do(url)
             assert sizes(fake.bodies) == [20, 1]
-            assert delivery.dispatcher.paused_because
+            assert delivery.dispatcher.hold
             fake.heal()
             clock.now += 61
             delivery.look_at_the_clock()
@@ -904,7 +906,7 @@ class TestTheLog:
         fake.set_credentials("other", "other")
         async with delivering(path, url, clock=clock) as delivery:
             await work(delivery)
-            await until(lambda: delivery.dispatcher.paused_because)
+            await until(lambda: delivery.dispatcher.hold)
         async with delivering(path, f"http://127.0.0.1:{free_port()}") as delivery:
             await work(delivery)
             await until(lambda: delivery.counters.answers.get(0, 0) > 2)
@@ -915,7 +917,13 @@ class TestTheLog:
             f"{record.getMessage()} {record.exc_text} {record.exc_info} {record.stack_info}"
             for record in caplog.records
         )
-        for word in ("held up", "refused by Customer.io", "PAUSED", "goes on", "can't be reached"):
+        for word in (
+            "ON HOLD",
+            "refused by Customer.io",
+            "credentials",
+            "resumed",
+            "can't be reached",
+        ):
             assert word in text
         token = b64encode(f"{SITE_ID}:{API_KEY}".encode()).decode()
         for secret in (SITE_ID, API_KEY, token, "ann", "example.com", "secret", "5ec2e7", "Order"):

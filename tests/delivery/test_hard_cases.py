@@ -159,7 +159,7 @@ class TestTheAgeLimit:
             assert delivery.counters.dead_letters == 2
         found = rows(path, "SELECT message_id, status, reason FROM dead_letters ORDER BY seq")
         why = (
-            "not delivered within 60 s (CIO_MAX_AGE_SECONDS); the last trouble: "
+            "not delivered within 60 s (CIO_MAX_AGE_SECONDS); delivery is on hold: "
             "Customer.io answered HTTP 503"
         )
         assert found == [("a", 0, why), ("b", 0, why)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.queue.entry import Leased
 from cio_sidecar.delivery.result import Result
 
@@ -19,11 +20,11 @@ from tests.delivery.support import (
 )
 
 
-async def test_a_suspended_delivery_sends_nothing_until_it_is_resumed(
+async def test_a_paused_delivery_sends_nothing_until_it_is_resumed(
     path: Path, url: str, fake: Script
 ) -> None:
     async with delivering(path, url) as delivery:
-        delivery.dispatcher.suspend()
+        delivery.dispatcher.pause()
         await delivery.put(event("ann", "m1"))
         await delivery.has_nothing_to_do(url)
         assert fake.asked == []
@@ -32,18 +33,18 @@ async def test_a_suspended_delivery_sends_nothing_until_it_is_resumed(
     assert fake.event_ids == ["m1"]
 
 
-async def test_a_suspended_delivery_does_not_try_the_credentials_either(
+async def test_a_paused_delivery_does_not_try_the_credentials_either(
     path: Path, url: str, fake: Script, clock: Clock
 ) -> None:
     async with delivering(path, url, clock=clock) as delivery:
-        delivery.dispatcher.suspend()
-        delivery.dispatcher.pause("the credentials were refused")
+        delivery.dispatcher.pause()
+        delivery.dispatcher.hold_back(HoldReason.CREDENTIALS, "the credentials were rejected")
         clock.now += 3600
         delivery.look_at_the_clock()
         await delivery.has_nothing_to_do(url)
         assert fake.asked == []
         delivery.dispatcher.resume()
-        await until(lambda: delivery.dispatcher.paused_because is None, "a probe")
+        await until(lambda: delivery.dispatcher.hold is None, "a probe")
 
 
 async def test_an_event_that_backs_off_waits_for_the_operator_too(
@@ -53,7 +54,7 @@ async def test_an_event_that_backs_off_waits_for_the_operator_too(
     async with delivering(path, url, clock=clock, random=0.5) as delivery:
         await delivery.put(event("ann", "m1"))
         await until(lambda: delivery.counters.retried == 1, "the first attempt")
-        delivery.dispatcher.suspend()
+        delivery.dispatcher.pause()
         clock.now += 3600
         delivery.look_at_the_clock()
         await delivery.has_nothing_to_do(url)

@@ -32,11 +32,15 @@ class TestTheOutcomeOfAStatus:
             (200, Outcome.DELIVERED),
             (207, Outcome.PARTIAL),
             (400, Outcome.REFUSED),
-            (404, Outcome.REFUSED),
+            (302, Outcome.MISDIRECTED),
+            (404, Outcome.NOT_FOUND),
+            (405, Outcome.NOT_FOUND),
+            (407, Outcome.MISDIRECTED),
+            (410, Outcome.NOT_FOUND),
             (413, Outcome.REFUSED),
             (422, Outcome.REFUSED),
-            (401, Outcome.PAUSE),
-            (403, Outcome.PAUSE),
+            (401, Outcome.UNAUTHORIZED),
+            (403, Outcome.UNAUTHORIZED),
             (408, Outcome.RETRY),
             (425, Outcome.RETRY),
             (429, Outcome.RETRY),
@@ -54,7 +58,7 @@ class TestTheOutcomeOfAStatus:
     def test_that_nobody_documented_loses_nothing(self, status: int) -> None:
         outcome = classify(Answer(status))
         if outcome is Outcome.REFUSED:
-            assert status in (400, 404, 413, 422)
+            assert status in (400, 413, 422)
         if outcome is Outcome.DELIVERED:
             assert 200 <= status < 300
         if outcome is Outcome.PARTIAL:
@@ -67,10 +71,10 @@ class TestTheOutcomeOfAStatus:
     def test_is_none_of_the_apis_when_a_web_page_comes(self, status: int, page: bytes) -> None:
         answer = Answer(status, page)
         assert is_page(answer)
-        assert classify(answer) is Outcome.RETRY
+        assert classify(answer) is (Outcome.RETRY if status == 500 else Outcome.MISDIRECTED)
 
     def test_is_that_of_the_api_when_a_front_end_says_it_by_a_page(self) -> None:
-        assert classify(Answer(401, b"<html>")) is Outcome.PAUSE
+        assert classify(Answer(401, b"<html>")) is Outcome.UNAUTHORIZED
         assert classify(Answer(413, b"<html>")) is Outcome.REFUSED
 
 

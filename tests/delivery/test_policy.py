@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.delivery.hold import Hold, HoldReason
 from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.policy import (
     BACKOFF_BASE_SECONDS,
     BACKOFF_CAP_SECONDS,
-    RETRY_AFTER_CAP_SECONDS,
+    RETRY_AFTER_MAX_SECONDS,
     Policy,
     Probe,
-    Trouble,
+    Settlement,
     backoff_seconds,
 )
 from cio_sidecar.delivery.queue.entry import Leased
@@ -28,10 +30,18 @@ randoms = st.floats(0, 1, exclude_max=True)
 
 
 def policy_of(
-    *events: Leased, concurrency: int = 8, random: float = 0.0, batch_bytes: int = 100_000
+    *events: Leased,
+    concurrency: int = 8,
+    random: float = 0.0,
+    batch_bytes: int = 100_000,
+    **settings: Any,
 ) -> Policy:
     policy = Policy(
-        v1=False, batch_bytes=batch_bytes, concurrency=concurrency, random=lambda: random
+        v1=False,
+        batch_bytes=batch_bytes,
+        concurrency=concurrency,
+        random=lambda: random,
+        **settings,
     )
     policy.lanes.add(events)
     return policy
@@ -159,7 +169,7 @@ class TestSettling:
         shipment = sent(policy)
         settlement = ends(policy, shipment, refused(shipment), 0.0)
         assert not settlement.failed
-        assert policy.trouble is None
+        assert policy.hold is None
         assert len(sent(policy).events) == 2
 
 
@@ -242,8 +252,8 @@ class TestRetryAfter:
         policy = policy_of(*people(range(2)))
         shipment = sent(policy)
         ends(policy, shipment, retry(shipment, 503, wait_seconds=1e12), 100.0)
-        assert policy.next_time(101.0) == 100.0 + RETRY_AFTER_CAP_SECONDS
-        assert policy.next(100.0 + RETRY_AFTER_CAP_SECONDS) is not None
+        assert policy.next_time(101.0) == 100.0 + RETRY_AFTER_MAX_SECONDS
+        assert policy.next(100.0 + RETRY_AFTER_MAX_SECONDS) is not None
 
     def test_is_never_shortened_by_another_answer(self) -> None:
         policy = policy_of(leased(1, "p:1"), batch_bytes=60)
@@ -264,16 +274,16 @@ class TestRetryAfter:
         assert policy.next_time(30.9) == 31.0
 
 
-class TestPause:
+class TestHoldForCredentials:
     def paused(self, count: int = 3, wait_seconds: float | None = None) -> Policy:
         policy = policy_of(*people(range(count)))
         shipment = sent(policy)
-        ends(policy, shipment, whole(shipment, Outcome.PAUSE, 401, wait_seconds), 0.0)
+        ends(policy, shipment, whole(shipment, Outcome.UNAUTHORIZED, 401, wait_seconds), 0.0)
         return policy
 
     def test_holds_everything_back_and_says_why(self) -> None:
         policy = self.paused()
-        assert policy.paused_because == "HTTP 401"
+        assert policy.hold == Hold(HoldReason.CREDENTIALS, "HTTP 401", since=0.0, failures=1)
         assert policy.next(0.9) is None
         assert policy.next_time(0.0) == 1.0
         assert policy.lanes.size == 3
@@ -284,34 +294,33 @@ class TestPause:
         assert len(shipment.events) == 1
         assert policy.next(100.0) is None
         ends(policy, shipment, delivered(shipment), 100.0)
-        assert policy.paused_because is None
+        assert policy.hold is None
         assert len(sent(policy, 100.0).events) == 2
 
     def test_asks_for_the_region_where_nothing_waits(self) -> None:
         policy = policy_of()
-        policy.pause("HTTP 403", 0.0)
+        policy.hold_back(HoldReason.CREDENTIALS, "HTTP 403", 0.0)
         assert policy.next(0.5) is None
         assert isinstance(policy.next(1.0), Probe)
         assert policy.next(1.0) is None
-        policy.probed(Result(Outcome.PAUSE, "HTTP 403", 403), 1.0)
+        policy.probed(Result(Outcome.UNAUTHORIZED, "HTTP 403", 403), 1.0)
         assert policy.next(1.9) is None
         assert isinstance(policy.next(2.0), Probe)
         policy.probed(DELIVERED, 2.0)
-        assert policy.paused_because is None
+        assert policy.hold is None
         assert policy.next(2.0) is None
 
     def test_goes_on_while_no_answer_comes(self) -> None:
         policy = policy_of()
-        policy.pause("HTTP 403", 0.0)
+        policy.hold_back(HoldReason.CREDENTIALS, "HTTP 403", 0.0)
         policy.next(1.0)
         policy.probed(Result(Outcome.RETRY, "no answer"), 1.0)
-        assert policy.paused_because == "HTTP 403"
-        assert policy.trouble == Trouble("no answer", since=1.0, failures=1)
+        assert policy.hold == Hold(HoldReason.CREDENTIALS, "HTTP 403", since=0.0, failures=2)
         assert policy.next_time(1.0) == 2.0
 
     def test_waits_longer_each_time(self) -> None:
         policy = policy_of(random=NEARLY_ONE)
-        policy.pause("HTTP 401", 0.0)
+        policy.hold_back(HoldReason.CREDENTIALS, "HTTP 401", 0.0)
         now = 0.0
         waits = []
         for _ in range(7):
@@ -320,12 +329,12 @@ class TestPause:
             waits.append(round((next_time - now) / NEARLY_ONE))
             now = next_time
             policy.next(now)
-            policy.probed(Result(Outcome.PAUSE, "HTTP 401", 401), now)
+            policy.probed(Result(Outcome.UNAUTHORIZED, "HTTP 401", 401), now)
         assert waits == [4, 8, 16, 32, 60, 60, 60]
 
     def test_honours_what_the_server_asks_for(self) -> None:
         assert self.paused(wait_seconds=90.0).next_time(0.0) == 90.0
-        assert self.paused(wait_seconds=1e9).next_time(0.0) == RETRY_AFTER_CAP_SECONDS
+        assert self.paused(wait_seconds=1e9).next_time(0.0) == RETRY_AFTER_MAX_SECONDS
 
     def test_spares_the_server_though_it_asks_for_no_wait(self) -> None:
         assert self.paused(wait_seconds=0.0).next_time(0.0) == 1.0
@@ -341,13 +350,13 @@ class TestPause:
         policy = self.paused()
         shipment = sent(policy, 1.0)
         ends(policy, shipment, refused(shipment), 1.0)
-        assert policy.paused_because is None
+        assert policy.hold is None
 
     def test_counts_suspects_as_ever(self) -> None:
         policy = policy_of(*people(range(8)), concurrency=2)
         shipment = sent(policy)
         ends(policy, shipment, refused(shipment), 0.0)
-        policy.pause("HTTP 401", 0.0)
+        policy.hold_back(HoldReason.CREDENTIALS, "HTTP 401", 0.0)
         shipment = sent(policy, 1.0)
         assert shipment.suspect
         ends(policy, shipment, delivered(shipment), 1.0)
@@ -388,7 +397,7 @@ class TestSuspects:
                 left -= {event.seq for event in settlement.delivered}
             read(policy)
             now += 0.25
-        assert policy.trouble is None
+        assert policy.hold is None
 
     @pytest.mark.parametrize(("slots", "share"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4)])
     def test_never_have_more_than_half_of_the_slots(self, slots: int, share: int) -> None:
@@ -417,13 +426,14 @@ class TestSuspects:
         assert sorted(turns[:4]) == [False, False, True, True]
         assert turns[0] != turns[1]
 
-    def test_that_ask_for_less_slow_everybody_down(self) -> None:
+    def test_that_are_asked_to_wait_wait_alone(self) -> None:
         policy = suspicious()
         shipment = sent(policy, 1.0)
         ends(policy, shipment, retry(shipment, 429, wait_seconds=10.0), 1.0)
-        policy.lanes.add(people([2]))
-        assert policy.next(10.9) is None
+        assert policy.hold is None
         assert policy.next_time(1.0) == 11.0
+        policy.lanes.add(people([2]))
+        assert seqs(policy.next(1.0)) == [2]
 
 
 class TestTrouble:
@@ -456,17 +466,17 @@ class TestTrouble:
     def test_is_told(self) -> None:
         policy = policy_of(*people(range(4)))
         self.troubled(policy, 3)
-        assert policy.trouble == Trouble("HTTP 503", since=0.0, failures=3)
+        assert policy.hold == Hold(HoldReason.OUTAGE, "HTTP 503", since=0.0, failures=3)
         shipment = sent(policy, 300.0)
         ends(policy, shipment, delivered(shipment), 300.0)
-        assert policy.trouble is None
+        assert policy.hold is None
 
-    def test_is_not_told_besides_a_pause_that_came_after_it(self) -> None:
+    def test_gives_way_to_a_hold_that_says_more(self) -> None:
         policy = policy_of(*people(range(4)))
         self.troubled(policy, 3)
         shipment = sent(policy, 300.0)
-        ends(policy, shipment, whole(shipment, Outcome.PAUSE, 401), 300.0)
-        assert (policy.paused_because, policy.trouble) == ("HTTP 401", None)
+        ends(policy, shipment, whole(shipment, Outcome.UNAUTHORIZED, 401), 300.0)
+        assert policy.hold == Hold(HoldReason.CREDENTIALS, "HTTP 401", since=300.0, failures=1)
 
     def test_says_when_the_next_attempt_is(self) -> None:
         policy = policy_of(leased(0, "p:0"), random=0.5)
@@ -478,7 +488,7 @@ class TestTrouble:
         shipment = sent(policy, settlement.ready_at)
         ends(policy, shipment, retry(shipment, 429, wait_seconds=100), 1.0)
         assert policy.next_attempt(1.0) == 101.0
-        policy.suspended = True
+        policy.paused = True
         assert policy.next_attempt(1.0) is None
 
     def test_ends_with_the_first_success_which_wakes_all(self) -> None:
@@ -540,26 +550,205 @@ class TestSlots:
         assert policy.concurrency.limit == 4
 
 
-class TestSuspension:
+class TestPause:
     def test_sends_nothing_and_has_no_next_time(self) -> None:
         policy = policy_of(*people(range(2)))
-        policy.suspended = True
+        policy.paused = True
         assert policy.next(0.0) is None
         assert policy.next_time(0.0) is None
-        policy.suspended = False
+        policy.paused = False
         assert seqs(policy.next(0.0)) == [0, 1]
 
     def test_does_not_even_try_the_credentials(self) -> None:
         policy = policy_of()
-        policy.pause("HTTP 401", 0.0)
-        policy.suspended = True
+        policy.hold_back(HoldReason.CREDENTIALS, "HTTP 401", 0.0)
+        policy.paused = True
         assert policy.next(1000.0) is None
-        policy.suspended = False
+        policy.paused = False
         assert isinstance(policy.next(1000.0), Probe)
 
     def test_lets_what_is_in_flight_end(self) -> None:
         policy = policy_of(*people(range(2)))
         shipment = sent(policy)
-        policy.suspended = True
+        policy.paused = True
         settlement = ends(policy, shipment, delivered(shipment), 0.0)
         assert len(settlement.delivered) == 2
+
+
+def rejected_alone(policy: Policy, now: float = 0.0, status: int = 400) -> Settlement:
+    shipment = sent(policy, now)
+    assert len(shipment.events) == 1
+    return ends(policy, shipment, whole(shipment, Outcome.REFUSED, status), now)
+
+
+def one_by_one(count: int, **settings: Any) -> Policy:
+    """So many people with an event each, which never share a batch."""
+    events = [leased(seq, f"p:{seq}", size=100) for seq in range(count)]
+    return policy_of(*events, batch_bytes=130, **settings)
+
+
+class TestCircuitBreaker:
+    def test_opens_at_the_threshold_and_keeps_that_event(self) -> None:
+        policy = one_by_one(5, breaker_rejections=3)
+        assert [len(rejected_alone(policy).refused) for _ in range(2)] == [1, 1]
+        settlement = rejected_alone(policy)
+        assert (settlement.refused, len(settlement.kept)) == ([], 1)
+        assert policy.hold is not None
+        assert policy.hold.reason is HoldReason.CIRCUIT_BREAKER
+        assert "HTTP 400" in policy.hold.why
+        assert "--accept-rejections" in policy.hold.why
+
+    def test_is_not_opened_by_the_events_of_one_person(self) -> None:
+        events = [leased(seq, "p:ann", size=100) for seq in range(9)]
+        policy = policy_of(*events, batch_bytes=130, breaker_rejections=3)
+        assert [len(rejected_alone(policy).refused) for _ in range(9)] == [1] * 9
+
+    def test_counts_joined_identities_once(self) -> None:
+        events = [leased(seq, "p:ann", f"a:{seq}", size=100) for seq in range(5)]
+        policy = policy_of(*events, batch_bytes=130, breaker_rejections=3)
+        assert [len(rejected_alone(policy).refused) for _ in range(5)] == [1] * 5
+
+    def test_counts_anew_after_a_delivery(self) -> None:
+        policy = one_by_one(6, breaker_rejections=3)
+        rejected_alone(policy)
+        rejected_alone(policy)
+        shipment = sent(policy)
+        ends(policy, shipment, delivered(shipment), 0.0)
+        rejected_alone(policy)
+        rejected_alone(policy)
+        assert policy.hold is None
+
+    def test_counts_the_items_of_a_batch_that_is_rejected_item_by_item(self) -> None:
+        policy = policy_of(*people(range(5)), breaker_rejections=5)
+        shipment = sent(policy)
+        bad = Result(Outcome.REFUSED, "HTTP 207", 207)
+        settlement = ends(policy, shipment, Returned([bad] * 5), 0.0)
+        assert (settlement.refused, len(settlement.kept)) == ([], 5)
+
+    def test_takes_one_delivered_item_as_a_success(self) -> None:
+        policy = policy_of(*people(range(5)), breaker_rejections=3)
+        shipment = sent(policy)
+        bad = Result(Outcome.REFUSED, "HTTP 207", 207)
+        settlement = ends(policy, shipment, Returned([bad] * 4 + [DELIVERED]), 0.0)
+        assert len(settlement.refused) == 4
+
+    def test_keeps_what_was_in_flight_when_it_opened(self) -> None:
+        policy = one_by_one(8, breaker_rejections=3)
+        shipments = [sent(policy) for _ in range(8)]
+        for shipment in shipments:
+            ends(policy, shipment, whole(shipment, Outcome.REFUSED, 400), 0.0)
+        assert policy.lanes.size == 6
+
+    def test_probes_with_a_different_event_each_time_and_closes_by_a_delivery(self) -> None:
+        policy = one_by_one(6, breaker_rejections=3)
+        for _ in range(3):
+            rejected_alone(policy)
+        now, probes = 0.0, []
+        for _ in range(4):
+            assert policy.next(now) is None
+            now = policy.next_time(now) or 0.0
+            shipment = sent(policy, now)
+            assert policy.next(now) is None, "one at a time"
+            probes += seqs(shipment)
+            ends(policy, shipment, whole(shipment, Outcome.REFUSED, 400), now)
+        assert sorted(probes) == [2, 3, 4, 5]
+        now = policy.next_time(now) or 0.0
+        shipment = sent(policy, now)
+        ends(policy, shipment, delivered(shipment), now)
+        assert policy.hold is None
+        assert policy.next(now) is not None
+
+    def test_opens_again_at_the_first_rejection_after_a_plain_resume(self) -> None:
+        policy = one_by_one(6, breaker_rejections=3)
+        for _ in range(3):
+            rejected_alone(policy)
+        assert policy.resume(5.0) is not None
+        assert rejected_alone(policy, 5.0).refused == []
+        assert policy.hold is not None
+
+    def test_stays_closed_while_rejections_are_accepted(self) -> None:
+        policy = one_by_one(6, breaker_rejections=3)
+        for _ in range(3):
+            rejected_alone(policy)
+        policy.resume(5.0, accept_rejections=True)
+        assert [len(rejected_alone(policy, 5.0).refused) for _ in range(4)] == [1] * 4
+        assert policy.lanes.size == 0
+
+    def test_is_disabled_by_0(self) -> None:
+        policy = one_by_one(30, breaker_rejections=0)
+        assert [len(rejected_alone(policy).refused) for _ in range(30)] == [1] * 30
+
+
+class TestWrongAddress:
+    @pytest.mark.parametrize(
+        ("outcome", "status"), [(Outcome.NOT_FOUND, 404), (Outcome.MISDIRECTED, 302)]
+    )
+    def test_is_a_hold_before_anything_was_delivered(self, outcome: Outcome, status: int) -> None:
+        policy = policy_of(*people(range(4)))
+        shipment = sent(policy)
+        settlement = ends(policy, shipment, whole(shipment, outcome, status), 0.0)
+        assert len(settlement.again) == 4
+        assert policy.hold is not None
+        assert policy.hold.reason is HoldReason.WRONG_ADDRESS
+        assert f"HTTP {status}" in policy.hold.why
+        assert len(sent(policy, 1.0).events) == 1
+
+    def test_of_one_event_is_a_rejection_after_a_delivery(self) -> None:
+        policy = policy_of()
+        one_succeeds(policy, 100, 0.0)
+        policy.lanes.add(people(range(1)))
+        shipment = sent(policy)
+        settlement = ends(policy, shipment, whole(shipment, Outcome.NOT_FOUND, 404), 0.0)
+        assert len(settlement.refused) == 1
+        assert policy.hold is None
+
+    def test_is_a_hold_again_after_another_hold(self) -> None:
+        policy = policy_of()
+        one_succeeds(policy, 100, 0.0)
+        policy.lanes.add(people(range(2)))
+        policy.hold_back(HoldReason.CREDENTIALS, "HTTP 401", 0.0)
+        shipment = sent(policy, 1.0)
+        ends(policy, shipment, whole(shipment, Outcome.NOT_FOUND, 404), 1.0)
+        assert policy.hold is not None
+        assert policy.hold.reason is HoldReason.WRONG_ADDRESS
+
+    def test_of_one_redirect_is_tried_again_after_a_delivery(self) -> None:
+        policy = policy_of()
+        one_succeeds(policy, 100, 0.0)
+        policy.lanes.add(people(range(1)))
+        shipment = sent(policy)
+        settlement = ends(policy, shipment, whole(shipment, Outcome.MISDIRECTED, 302), 0.0)
+        assert (len(settlement.again), settlement.failed) == (1, True)
+
+
+class TestRetryAfterOfOneRequest:
+    def asked_to_wait(self, **settings: Any) -> Policy:
+        """One request is asked to wait for an hour, while another succeeds."""
+        policy = one_by_one(3, **settings)
+        first, second = sent(policy), sent(policy)
+        ends(policy, first, retry(first, 429, wait_seconds=3600.0), 0.0)
+        ends(policy, second, delivered(second), 0.5)
+        return policy
+
+    def test_is_a_hold_that_no_other_success_hides(self) -> None:
+        policy = self.asked_to_wait()
+        assert policy.hold == Hold(HoldReason.RETRY_AFTER, "HTTP 429", 0.0, failures=1)
+        assert policy.next(299.0) is None
+        assert policy.next_attempt(1.0) == 300.0
+
+    def test_is_over_when_the_wait_is(self) -> None:
+        policy = self.asked_to_wait()
+        shipment = sent(policy, 300.0)
+        ends(policy, shipment, delivered(shipment), 300.0)
+        assert policy.hold is None
+
+    def test_is_capped_by_its_setting(self) -> None:
+        assert self.asked_to_wait(retry_after_max_seconds=7.0).next_attempt(1.0) == 7.0
+
+    def test_is_ended_by_an_operator(self) -> None:
+        policy = self.asked_to_wait()
+        ended = policy.resume(1.0)
+        assert ended is not None
+        assert ended.reason is HoldReason.RETRY_AFTER
+        assert policy.hold is None
+        assert sorted(seqs(sent(policy, 1.0)) + seqs(sent(policy, 1.0))) == [0, 2]

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
+from cio_sidecar.customerio.operation import JOINED
 from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.lane import Lane, Shipment
 from cio_sidecar.delivery.lanes import Lanes
-from cio_sidecar.delivery.policy import RETRY_AFTER_CAP_SECONDS, Policy, Probe, Settlement
+from cio_sidecar.delivery.policy import RETRY_AFTER_MAX_SECONDS, Policy, Probe, Settlement
 from cio_sidecar.delivery.queue.entry import Leased
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned
 from hypothesis import HealthCheck, settings
@@ -28,12 +30,16 @@ from tests.delivery.leases import BATCH_BYTES, body_bytes, leased
 
 PEOPLE = ("p:1", "p:2", "p:3", "p:4", "a:1", "a:2")
 LANE_EVENTS = 3
+REJECTIONS = 3
+"""How many events of distinct keys the circuit breaker takes."""
 OUTCOMES = (
     (Outcome.RETRY, 0),
     (Outcome.RETRY, 200),
     (Outcome.RETRY, 429),
     (Outcome.RETRY, 503),
-    (Outcome.PAUSE, 401),
+    (Outcome.UNAUTHORIZED, 401),
+    (Outcome.NOT_FOUND, 404),
+    (Outcome.MISDIRECTED, 302),
     (Outcome.REFUSED, 400),
 )
 """What a server in trouble says, whatever it is sent; 0 is no answer, 200 a web page."""
@@ -132,6 +138,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             batch_bytes=BATCH_BYTES,
             concurrency=concurrency,
             random=Random(seed).random,
+            breaker_rejections=REJECTIONS,
         )
         self.lanes = Lanes(v1=self.v1, batch_bytes=BATCH_BYTES, lane_events=LANE_EVENTS)
         self.policy.lanes = self.lanes
@@ -139,6 +146,9 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.unsettled: list[Settlement] = []
         self.asked: tuple[Lane, list[int]] | None = None
         self.hold_until = 0.0
+        self.rejected: set[str] = set()
+        self.rejections = 0
+        self.accepts_rejections = False
 
     # What happens
 
@@ -182,7 +192,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             return None
         assert self.now >= self.hold_until, "the server asked to wait"
         assert len(self.out) < slots
-        assert self.policy.paused_because is None or not self.out
+        assert not self.policy.is_probing or not self.out
         self.out.append(item)
         if isinstance(item, Shipment):
             self.see_that_it_may_be_sent(item, in_flight)
@@ -283,24 +293,52 @@ class DeliveryMachine(RuleBasedStateMachine):
             wait_seconds = None
         result = Result(kind, f"HTTP {status}", status, wait_seconds=wait_seconds)
         count = len(item.events) if isinstance(item, Shipment) else 1
-        if wait_seconds is not None:
-            until = self.now + min(wait_seconds, RETRY_AFTER_CAP_SECONDS)
-            if kind is Outcome.PAUSE or (status == 429 and isinstance(item, Shipment)):
-                self.hold_until = max(self.hold_until, until)
-            for event in item.events if isinstance(item, Shipment) else ():
+        settlement = self.end(
+            item, Returned([result] * count, whole=True, seconds=0.2), settles=settles
+        )
+        if wait_seconds is None:
+            return
+        until = self.now + min(wait_seconds, RETRY_AFTER_MAX_SECONDS)
+        suspect = settlement is not None and settlement.most > 0
+        if kind is Outcome.UNAUTHORIZED or (status == 429 and settlement and not suspect):
+            self.hold_until = max(self.hold_until, until)
+            assert self.policy.hold is not None, "the server asked to wait, and no view says so"
+        if suspect and settlement:
+            for event in settlement.again:
                 self.model.stored[event.seq].not_before = until
-        self.end(item, Returned([result] * count, whole=True, seconds=0.2), settles=settles)
 
-    def end(self, item: Shipment | Probe, returned: Returned, *, settles: bool) -> None:
+    def end(
+        self, item: Shipment | Probe, returned: Returned, *, settles: bool
+    ) -> Settlement | None:
         self.out.remove(item)
         if isinstance(item, Probe):
             self.policy.probed(returned.results[0], self.now)
-            return
+            self.see_whether_it_is_on_hold()
+            return None
         settlement = self.policy.returned(item, returned, self.now)
-        assert settlement.ready_at - self.now <= RETRY_AFTER_CAP_SECONDS
+        assert settlement.ready_at - self.now <= RETRY_AFTER_MAX_SECONDS
+        self.see_whether_it_is_on_hold()
+        self.see_that_rejections_stay_below_the_threshold(settlement)
         self.unsettled.append(settlement)
         if settles:
             self.settle(settlement)
+        return settlement
+
+    def see_whether_it_is_on_hold(self) -> None:
+        if self.policy.hold is None:
+            self.hold_until = 0.0
+
+    def see_that_rejections_stay_below_the_threshold(self, settlement: Settlement) -> None:
+        if settlement.delivered:
+            self.rejected.clear()
+            self.accepts_rejections = False
+        for event, _ in settlement.refused:
+            if self.rejected.isdisjoint(keys := set(event.lane.split(JOINED))):
+                self.rejected |= keys
+                self.rejections += 1
+        if settlement.delivered:
+            self.rejections = 0
+        assert self.accepts_rejections or self.rejections < REJECTIONS
 
     @precondition(lambda self: self.unsettled)
     @rule(data=st.data())
@@ -371,17 +409,27 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.model.end(event.seq)
 
     @rule()
-    def an_operator_suspends_and_resumes(self) -> None:
-        self.policy.suspended = True
+    def an_operator_pauses_and_resumes(self) -> None:
+        self.policy.paused = True
         assert self.policy.next(self.now) is None
         assert self.policy.next_time(self.now) is None
-        self.policy.suspended = False
+        self.policy.paused = False
+
+    @rule(accept_rejections=st.booleans())
+    def an_operator_ends_the_hold(self, accept_rejections: bool) -> None:
+        self.policy.resume(self.now, accept_rejections=accept_rejections)
+        self.accepts_rejections = self.accepts_rejections or accept_rejections
+        self.hold_until = 0.0
+        for event in self.model.stored.values():
+            event.not_before = 0.0
+        if not self.out and not self.unsettled and self.asked is None and not self.lanes.parked:
+            assert not self.model.stored or self.policy.next_attempt(self.now) == self.now
 
     @rule(wait_seconds=waits)
     def credentials_are_refused(self, wait_seconds: float | None) -> None:
-        self.policy.pause("refused", self.now, wait_seconds)
+        self.policy.hold_back(HoldReason.CREDENTIALS, "rejected", self.now, wait_seconds)
         if wait_seconds is not None:
-            until = self.now + min(wait_seconds, RETRY_AFTER_CAP_SECONDS)
+            until = self.now + min(wait_seconds, RETRY_AFTER_MAX_SECONDS)
             self.hold_until = max(self.hold_until, until)
 
     # What is always true
@@ -443,6 +491,9 @@ class DeliveryMachine(RuleBasedStateMachine):
             if self.out:
                 item = self.out[0]
                 self.end(item, self.judged(item, by_batch=True, poison=poison), settles=True)
+            elif self.policy.hold and self.policy.hold.reason is HoldReason.CIRCUIT_BREAKER:
+                # There may be nothing but bad events.
+                self.an_operator_ends_the_hold(accept_rejections=True)
             elif self.take() is None and not self.lanes._hungry:
                 next_time = self.policy.next_time(self.now)
                 if not until():

@@ -68,14 +68,14 @@ async def test_the_counts_tell_what_waits_what_died_and_what_was_delivered(calle
     assert stats.waiting_bytes > 100
     assert stats.dead_letter_bytes > stats.waiting_bytes
     assert stats.oldest_accepted_at.seconds > 1_700_000_000
-    assert [pause.reason for pause in stats.pauses] == [pb.PAUSE_REASON_OPERATOR]
+    assert stats.pause.since.seconds > 1_700_000_000
 
 
 async def test_an_idle_sidecar_has_no_oldest_event_and_no_pause(caller: Caller) -> None:
     stats = await caller.delivery.GetStats(pb.GetStatsRequest())
     assert not stats.HasField("oldest_accepted_at")
-    assert not stats.pauses
-    assert not stats.HasField("trouble")
+    assert not stats.HasField("pause")
+    assert not stats.HasField("hold")
 
 
 async def test_trouble_is_told_until_a_request_succeeds(
@@ -83,20 +83,20 @@ async def test_trouble_is_told_until_a_request_succeeds(
 ) -> None:
     fake.fail_next(503)
     await caller.send(track(message_id="m1", user_id="ann-77"))
-    await until(lambda: caller.sidecar.dispatcher.held_up, "a failure")
+    await until(lambda: caller.sidecar.dispatcher.hold, "a failure")
     await caller.delivery.Pause(pb.PauseRequest())
     await until(lambda: not caller.sidecar.dispatcher.in_flight, "the requests to end")
     stats = await caller.delivery.GetStats(pb.GetStatsRequest())
-    assert stats.trouble.description == "Customer.io answered HTTP 503"
-    assert stats.trouble.failures >= 1
-    assert stats.trouble.since.seconds > 1_700_000_000
-    assert not stats.trouble.HasField("next_attempt_in")
+    assert stats.hold.description == "Customer.io answered HTTP 503"
+    assert stats.hold.failures >= 1
+    assert stats.hold.since.seconds > 1_700_000_000
+    assert not stats.hold.HasField("next_attempt_in")
     resumed = await caller.delivery.Resume(pb.ResumeRequest())
-    assert resumed.trouble.description == "Customer.io answered HTTP 503"
+    assert resumed.hold.description == "Customer.io answered HTTP 503"
     fake.heal()
     await caller.settled(1)
     stats = await caller.delivery.GetStats(pb.GetStatsRequest())
-    assert not stats.HasField("trouble")
+    assert not stats.HasField("hold")
 
 
 async def test_trouble_says_when_the_next_request_leaves(
@@ -106,7 +106,8 @@ async def test_trouble_says_when_the_next_request_leaves(
     await caller.send(track())
     await until(lambda: caller.sidecar.dispatcher.counters.retried, "a failure")
     stats = await caller.delivery.GetStats(pb.GetStatsRequest())
-    assert 500 < stats.trouble.next_attempt_in.seconds < 600
+    assert stats.hold.reason == pb.HOLD_REASON_RETRY_AFTER
+    assert 200 < stats.hold.next_attempt_in.seconds < 300
 
 
 # List
@@ -369,21 +370,22 @@ async def test_a_paused_sidecar_accepts_and_delivers_after_it_is_resumed(
     await caller.delivery.Pause(pb.PauseRequest())
     assert (await caller.send(track(message_id=ulid(1)))).status == ACCEPTED
     assert (await caller.delivery.GetStats(pb.GetStatsRequest())).waiting_events == 1
-    assert not (await caller.delivery.Resume(pb.ResumeRequest())).pauses
+    resumed = await caller.delivery.Resume(pb.ResumeRequest())
+    assert (resumed.HasField("pause"), resumed.HasField("hold")) == (True, False)
     await caller.settled(1)
     assert [event["id"] for event in fake.events] == [ulid(1)]
 
 
-async def test_a_resume_tells_that_the_credentials_are_still_refused(
+async def test_resume_ends_a_hold_and_says_which(
     make_settings: Callable[..., Settings], fake: FakeCustomerIO, until: Callable[..., Any]
 ) -> None:
     fake.fail_next(401)
     async with calling(make_settings(), fake) as caller:
-        await until(lambda: caller.sidecar.dispatcher.paused_because, "the refusal")
-        await caller.delivery.Pause(pb.PauseRequest())
-        (pause,) = (await caller.delivery.Resume(pb.ResumeRequest())).pauses
-        assert pause.reason == pb.PAUSE_REASON_CREDENTIALS
-        assert "CIO_API_KEY" in pause.description
+        await until(lambda: caller.sidecar.dispatcher.hold, "the rejection")
+        hold = (await caller.delivery.Resume(pb.ResumeRequest())).hold
+        assert hold.reason == pb.HOLD_REASON_CREDENTIALS
+        assert "CIO_API_KEY" in hold.description
+        assert caller.sidecar.dispatcher.hold is None
 
 
 async def test_a_pause_does_not_outlive_the_process(

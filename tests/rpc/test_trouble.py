@@ -14,6 +14,7 @@ from cio.sidecar.v1 import ingest_pb2
 from cio_conformance.fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
+from cio_sidecar.intake import Status
 
 from tests.rpc.harness import (
     ACCEPTED,
@@ -253,3 +254,42 @@ async def test_an_open_stream_ends_at_shutdown_after_its_acks_and_does_not_hold_
         error = await refusal(stream.read())
         assert error.code is grpc.StatusCode.UNAVAILABLE
         assert "shutting down" in error.words
+
+
+# Callers that go away
+
+
+@pytest.mark.parametrize("method", ["Send", "SendBatch", "Stream"])
+async def test_events_of_a_cancelled_call_are_counted_if_they_are_stored(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    committed = asyncio.Event()
+    queue = caller.sidecar.queue
+    put = queue.put
+
+    async def started(*given: Any, **named: Any) -> list[bool]:
+        committed.set()
+        return await put(*given, **named)
+
+    monkeypatch.setattr(queue, "put", started)
+    event = track()
+    calls: dict[str, Callable[[], Any]] = {
+        "Send": lambda: caller.ingest.Send(ingest_pb2.SendRequest(event=event)),
+        "SendBatch": lambda: caller.ingest.SendBatch(ingest_pb2.SendBatchRequest(events=[event])),
+        "Stream": lambda: caller.ingest.Stream(
+            iter([ingest_pb2.StreamRequest(sequence=1, events=[event])])
+        ),
+    }
+    call = calls[method]()
+    if method == "Stream":
+        reading = asyncio.create_task(call.read())
+    await committed.wait()
+    call.cancel()
+    await caller.settled(1)
+    counted = caller.sidecar.intake.counters.by_status
+    async with asyncio.timeout(10):
+        while counted[Status.ACCEPTED] != 1:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.005)
+    assert caller.sidecar.dispatcher.counters.delivered == 1
+    if method == "Stream":
+        reading.cancel()

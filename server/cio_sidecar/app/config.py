@@ -23,7 +23,7 @@ from cio_sidecar.customerio.limits import REQUESTS_PER_SECOND
 from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.intake import CallLimits
 from cio_sidecar.mapping.options import Options, read_paths
-from cio_sidecar.rpc.address import port_of
+from cio_sidecar.rpc.address import SocketAccess, group_id, port_of
 
 ENV_PREFIX: Final = "CIO_"
 
@@ -37,6 +37,14 @@ SECRETS: Final = frozenset({"api_key", "http_ingest_write_key"})
 
 class ConfigError(Exception):
     """Settings can't be used; ``str()`` names each by its variable, and says what to do."""
+
+
+def _read_mode(value: Any) -> str:
+    # YAML reads 0600 as a number, and so does TOML 0o600.
+    text = f"{value:04o}" if type(value) is int else str(value)
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise ValueError("expected an octal mode such as 0600 or 0660")
+    return text
 
 
 _Paths = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_paths)]
@@ -67,6 +75,14 @@ class Settings(BaseSettings):
         "off",
         description="Where gRPC listens beside other sidecars of this machine, among which the "
         "system spreads connections: host:port, or off.",
+    )
+    socket_mode: Annotated[str, BeforeValidator(_read_mode)] = Field(
+        "0600",
+        description="Mode of the unix socket that CIO_LISTEN names, in octal: 0660 also lets the "
+        "group of CIO_SOCKET_GROUP connect.",
+    )
+    socket_group: str = Field(
+        "", description="Group of that socket, by name or number; the process's own if empty."
     )
     tls_cert_file: Path | None = Field(
         None,
@@ -163,6 +179,17 @@ class Settings(BaseSettings):
         ge=0,
         description="How old an event may become before it is a dead letter, in seconds; 0: any.",
     )
+    retry_after_max_seconds: float = Field(
+        300,
+        ge=0,
+        description="Longest Retry-After that is honoured, in seconds; 0 ignores it.",
+    )
+    breaker_rejections: int = Field(
+        20,
+        ge=0,
+        description="Rejected events of distinct persons in a row that put delivery on hold; 0 "
+        "disables the circuit breaker.",
+    )
     timeout_seconds: float = Field(
         30, gt=0, description="How long a request to Customer.io may take, in seconds; more than 0."
     )
@@ -244,6 +271,13 @@ class Settings(BaseSettings):
             )
         if self.shared_listen != "off":
             self._check_shared()
+        if self.socket_group:
+            try:
+                group_id(self.socket_group)
+            except LookupError:
+                raise ValueError(
+                    f"CIO_SOCKET_GROUP: there is no group {self.socket_group!r} on this machine"
+                ) from None
         if self.keep_device_events and self.profile != "standard":
             raise ValueError(
                 "CIO_KEEP_DEVICE_EVENTS: only the profile standard knows device events"
@@ -272,6 +306,11 @@ class Settings(BaseSettings):
     def write_keys(self) -> tuple[str, ...]:
         """The write keys that the HTTP door accepts; none: any."""
         return tuple(re.findall(r"[^\s,]+", self.http_ingest_write_key.get_secret_value()))
+
+    @property
+    def socket_access(self) -> SocketAccess:
+        """Who may connect to the unix socket of ``listen``."""
+        return SocketAccess(mode=int(self.socket_mode, 8), group=self.socket_group)
 
     @property
     def queue_limits(self) -> Limits:

@@ -112,12 +112,19 @@ def pause(target: Target) -> None:
 
 
 @delivery.command()
+@click.option(
+    "--accept-rejections",
+    is_flag=True,
+    help="Until the next delivery, make a dead letter of each event that Customer.io rejects: the "
+    "circuit breaker does not open.",
+)
 @target_option
-def resume(target: Target) -> None:
-    """Go on after `pause`."""
+def resume(target: Target, accept_rejections: bool) -> None:
+    """End a pause and any hold at once, and try everything that waits."""
+    request = delivery_pb2.ResumeRequest(accept_rejections=accept_rejections)
     with calling(target) as stub:
-        found = stub.Resume(delivery_pb2.ResumeRequest(), timeout=CALL_SECONDS)
-    _print(show.delivery_lines(found))
+        resumed = stub.Resume(request, timeout=CALL_SECONDS)
+    _print(show.resumed_lines(resumed))
 
 
 @delivery.command()

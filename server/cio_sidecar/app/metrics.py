@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from cio_sidecar.app.reload import Reloader
 from cio_sidecar.delivery.dispatcher import Dispatcher
+from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.queue.entry import Stats
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.http_ingest.door import DoorCounters
@@ -98,10 +99,17 @@ class Metrics(Collector):
         for reason, count in self._queue.dead_letters_removed.items():
             removed.add_metric([reason], count)
         yield removed
+        full = self._queue.full_because is not None
         yield GaugeMetricFamily(
             "cio_queue_accepting",
-            "0 while events can't be stored: the disk fails, or the queue file is damaged.",
-            self._queue.not_accepting_because is None,
+            "0 while new events are rejected: the queue or its disk is full, the disk fails, or "
+            "the queue file is damaged.",
+            self._queue.not_accepting_because is None and not full,
+        )
+        yield GaugeMetricFamily(
+            "cio_queue_full",
+            "1 while new events are rejected because the queue or its disk is full.",
+            full,
         )
         reloads = CounterMetricFamily(
             "cio_tables_reloads",
@@ -138,22 +146,31 @@ class Metrics(Collector):
 
     def _of_delivery(self, dispatcher: Dispatcher) -> Iterable[Metric]:
         concurrency = dispatcher.policy.concurrency
-        held_up = dispatcher.held_up
+        hold = dispatcher.hold
+        reasons = GaugeMetricFamily(
+            "cio_delivery_on_hold",
+            "1 while the sidecar holds delivery back, by the reason.",
+            labels=["reason"],
+        )
+        for each in HoldReason:
+            reasons.add_metric([each.value], hold is not None and hold.reason is each)
+        yield reasons
+        next_attempt = hold.next_attempt_seconds if hold else None
         for name, what, value in (
             (
-                "cio_delivery_held_up_seconds",
-                "For how long requests to Customer.io have failed without a success; 0: not now.",
-                held_up.seconds if held_up else 0.0,
+                "cio_delivery_hold_seconds",
+                "For how long delivery has been on hold; 0 while it is not.",
+                hold.seconds if hold else 0.0,
+            ),
+            (
+                "cio_delivery_next_attempt_seconds",
+                "In how many seconds a delivery that is on hold tries again; 0 while it is not.",
+                next_attempt or 0.0,
             ),
             (
                 "cio_delivery_paused",
-                "1 while delivery is paused because the credentials were refused.",
-                dispatcher.paused_because is not None,
-            ),
-            (
-                "cio_delivery_suspended",
                 "1 while an operator has paused delivery.",
-                dispatcher.suspended,
+                dispatcher.paused_seconds is not None,
             ),
             (
                 "cio_requests_in_flight",

@@ -15,9 +15,9 @@ OUTCOMES: Final = {
     delivery_pb2.OUTCOME_RETRIED: "retried",
     delivery_pb2.OUTCOME_DEAD_LETTERED: "dead-lettered",
 }
-PAUSES: Final = {
-    delivery_pb2.PAUSE_REASON_CREDENTIALS: "credentials",
-    delivery_pb2.PAUSE_REASON_OPERATOR: "operator",
+HOLDS: Final = {
+    number: name.removeprefix("HOLD_REASON_").lower()
+    for name, number in delivery_pb2.HoldReason.items()
 }
 
 
@@ -37,11 +37,8 @@ def stats_json(stats: delivery_pb2.GetStatsResponse) -> dict[str, Any]:
         "delivered": stats.delivered,
         "retried": stats.retried,
         "dead_lettered": stats.dead_lettered,
-        "pauses": [
-            {"reason": PAUSES.get(pause.reason, ""), "description": pause.description}
-            for pause in stats.pauses
-        ],
-        "trouble": _trouble_json(stats.trouble) if stats.HasField("trouble") else None,
+        "pause": {"since": _iso(stats.pause.since)} if stats.HasField("pause") else None,
+        "hold": _hold_json(stats.hold) if stats.HasField("hold") else None,
     }
 
 
@@ -68,15 +65,26 @@ def stats_lines(stats: delivery_pb2.GetStatsResponse) -> Iterator[str]:
     yield from delivery_lines(stats)
 
 
-def delivery_lines(
-    told: delivery_pb2.GetStatsResponse | delivery_pb2.ResumeResponse,
-) -> Iterator[str]:
-    """Whether delivery goes on, in lines."""
-    words = [f"PAUSED: {pause.description}" for pause in told.pauses]
-    if told.HasField("trouble"):
-        words.append(f"HELD UP: {_trouble(told.trouble)}")
-    for line in words or ["goes on"]:
+def delivery_lines(stats: delivery_pb2.GetStatsResponse) -> Iterator[str]:
+    """Whether delivery is active, in lines."""
+    words = []
+    if stats.HasField("pause"):
+        since = _iso(stats.pause.since)
+        words.append(f"PAUSED by an operator since {since}: cio-sidecar delivery resume ends it")
+    if stats.HasField("hold"):
+        words.append(f"ON HOLD ({HOLDS[stats.hold.reason]}): {_hold(stats.hold)}")
+    for line in words or ["active"]:
         yield f"delivery         {line}"
+
+
+def resumed_lines(resumed: delivery_pb2.ResumeResponse) -> Iterator[str]:
+    """What resuming has ended, in lines."""
+    if resumed.HasField("pause"):
+        yield f"ended the pause since {_iso(resumed.pause.since)}"
+    if resumed.HasField("hold"):
+        hold = resumed.hold
+        yield f"ended the hold ({HOLDS[hold.reason]}) since {_iso(hold.since)}: {hold.description}"
+    yield "delivery resumed"
 
 
 def letter_json(letter: delivery_pb2.DeadLetter) -> dict[str, Any]:
@@ -199,26 +207,27 @@ def _violation(violation: ingest_pb2.FieldViolation) -> str:
     return f"{field}{violation.description}"
 
 
-def _trouble(trouble: delivery_pb2.DeliveryTrouble) -> str:
-    count = f"{trouble.failures:,} failed requests" if trouble.failures > 1 else "1 failed request"
-    seconds = _next_attempt_seconds(trouble)
-    words = f"{trouble.description}; {count} since {_iso(trouble.since)}, events are kept"
+def _hold(hold: delivery_pb2.DeliveryHold) -> str:
+    count = f"{hold.failures:,} failed requests" if hold.failures > 1 else "1 failed request"
+    seconds = _next_attempt_seconds(hold)
+    words = f"{hold.description}; {count} since {_iso(hold.since)}, events are kept"
     return words if seconds is None else f"{words}; next attempt in {seconds:.1f} s"
 
 
-def _trouble_json(trouble: delivery_pb2.DeliveryTrouble) -> dict[str, Any]:
+def _hold_json(hold: delivery_pb2.DeliveryHold) -> dict[str, Any]:
     return {
-        "description": trouble.description,
-        "since": _iso(trouble.since),
-        "failures": trouble.failures,
-        "next_attempt_seconds": _next_attempt_seconds(trouble),
+        "reason": HOLDS[hold.reason],
+        "description": hold.description,
+        "since": _iso(hold.since),
+        "failures": hold.failures,
+        "next_attempt_seconds": _next_attempt_seconds(hold),
     }
 
 
-def _next_attempt_seconds(trouble: delivery_pb2.DeliveryTrouble) -> float | None:
-    if not trouble.HasField("next_attempt_in"):
+def _next_attempt_seconds(hold: delivery_pb2.DeliveryHold) -> float | None:
+    if not hold.HasField("next_attempt_in"):
         return None
-    return trouble.next_attempt_in.ToTimedelta().total_seconds()
+    return hold.next_attempt_in.ToTimedelta().total_seconds()
 
 
 def _iso(moment: Timestamp) -> str:

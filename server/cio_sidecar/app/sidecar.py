@@ -23,10 +23,11 @@ from cio_sidecar.app.reload import Reloader
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.app.tls import TlsFiles
 from cio_sidecar.delivery.dispatcher import Dispatcher
+from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender, Unreachable
-from cio_sidecar.delivery.shipper import refused_credentials
+from cio_sidecar.delivery.shipper import rejected_credentials
 from cio_sidecar.http_ingest.door import Door
 from cio_sidecar.intake import Intake
 from cio_sidecar.renderer import Renderer
@@ -112,13 +113,15 @@ class Sidecar:
             concurrency=settings.concurrency,
             per_second=settings.requests_per_second,
             max_age_seconds=settings.max_age_seconds,
+            retry_after_max_seconds=settings.retry_after_max_seconds,
+            breaker_rejections=settings.breaker_rejections,
             clock=time.monotonic,
             wall_clock=time.time,
             random=random.random,
         )
         self._delivery = asyncio.create_task(self.dispatcher.run())
         self._stack.push_async_callback(self._finish_delivery)
-        intake = Intake(
+        intake = self.intake = Intake(
             Renderer(tables),
             self.queue,
             clock=time.time,
@@ -140,6 +143,7 @@ class Sidecar:
             IngestService(intake),
             MappingService(intake, clock=time.time),
             DeliveryService(self.queue, self.dispatcher, lambda: intake.renderer, clock=time.time),
+            settings.socket_access,
         )
         grace_seconds = settings.shutdown_grace_seconds
         stops: list[Callable[[], Awaitable[None]]] = [partial(server.stop, grace_seconds)]
@@ -255,7 +259,7 @@ class Sidecar:
             )
             return
         if answer.status in (401, 403):
-            self.dispatcher.pause(refused_credentials(answer.status))
+            self.dispatcher.hold_back(HoldReason.CREDENTIALS, rejected_credentials(answer.status))
             return
         try:
             region = orjson.loads(answer.body).get("region")
@@ -272,7 +276,7 @@ class Sidecar:
     def _not_ready_because(self) -> str | None:
         if self._stopping:
             return "shutting down"
-        return self.queue.not_accepting_because or self.dispatcher.paused_because
+        return self.queue.not_accepting_because
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

@@ -15,20 +15,28 @@ class Outcome(Enum):
 
     DELIVERED = "delivered"
     PARTIAL = "partial"
-    """Some operations of a batch were refused, the others delivered (207)."""
+    """Some operations of a batch were rejected, the others delivered (207)."""
     RETRY = "retry"
     REFUSED = "refused"
-    PAUSE = "pause"
-    """The credentials were refused: nothing can be delivered until they are mended."""
+    UNAUTHORIZED = "unauthorized"
+    """The credentials were rejected: nothing can be delivered until they are fixed."""
+    NOT_FOUND = "not_found"
+    """There is no such path: the address is wrong, or that of this one operation."""
+    MISDIRECTED = "misdirected"
+    """The answer is not the API's own (a redirect, a web page, a proxy that wants credentials): the
+    address is wrong, or something in between answered."""
 
 
 _OUTCOMES: Final = {
     200: Outcome.DELIVERED,
     207: Outcome.PARTIAL,
     400: Outcome.REFUSED,
-    401: Outcome.PAUSE,
-    403: Outcome.PAUSE,
-    404: Outcome.REFUSED,
+    401: Outcome.UNAUTHORIZED,
+    403: Outcome.UNAUTHORIZED,
+    404: Outcome.NOT_FOUND,
+    405: Outcome.NOT_FOUND,
+    407: Outcome.MISDIRECTED,
+    410: Outcome.NOT_FOUND,
     413: Outcome.REFUSED,
     422: Outcome.REFUSED,
 }
@@ -46,17 +54,21 @@ class Answer:
     body: bytes = b""
     retry_after: str | None = None
     """The ``Retry-After`` header as it came."""
+    location_host: str = ""
+    """The host that a redirect names; empty where there is none."""
 
 
 def classify(answer: Answer) -> Outcome:
-    """The outcome of an answer. One that the API does not document is tried again, so that nothing
-    is lost by a proxy's or a mistaken base URL's answer: a status that the API never gives, or a
-    web page where the API would speak JSON.
+    """The outcome of an answer. A status that the API does not document is tried again; so is a web
+    page with a 5xx status, which a proxy gives while the API is down.
     """
-    outcome = _OUTCOMES.get(answer.status)
-    if outcome is None:
-        outcome = Outcome.DELIVERED if 200 <= answer.status < 300 else Outcome.RETRY
-    return Outcome.RETRY if is_page(answer) and answer.status not in _EVEN_BY_PAGE else outcome
+    status = answer.status
+    if is_page(answer) and status not in _EVEN_BY_PAGE:
+        return Outcome.RETRY if status >= 500 or status == 429 else Outcome.MISDIRECTED
+    if 300 <= status < 400:
+        return Outcome.MISDIRECTED
+    default = Outcome.DELIVERED if 200 <= status < 300 else Outcome.RETRY
+    return _OUTCOMES.get(status, default)
 
 
 def is_page(answer: Answer) -> bool:

@@ -3,16 +3,22 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
 from cio_sidecar.customerio.limits import BATCH_BYTES
 from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.lane import Lane, Shipment
 from cio_sidecar.delivery.lanes import LANE_EVENTS
 from cio_sidecar.delivery.news import News
-from cio_sidecar.delivery.policy import Policy, Probe
+from cio_sidecar.delivery.policy import (
+    BREAKER_REJECTIONS,
+    RETRY_AFTER_MAX_SECONDS,
+    Policy,
+    Probe,
+)
 from cio_sidecar.delivery.queue.entry import Burial, Leased, QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned
@@ -45,15 +51,16 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldUp:
-    """What holds delivery up: requests fail, and none has succeeded since."""
+class OnHold:
+    """Delivery is on hold, as of a moment."""
 
+    reason: HoldReason
     why: str
-    """What came of the last one; without a person's data."""
+    """What came of the last request, and what to do; without a person's data."""
     seconds: float
-    """For how long."""
+    """For how long it has been."""
     failures: int
-    """How many requests have failed."""
+    """How many requests have failed since it began."""
     next_attempt_seconds: float | None
     """In how many seconds the next one leaves; None while one is under way, or there is nothing to
     wait for."""
@@ -71,20 +78,31 @@ class Dispatcher:
         concurrency: int,
         per_second: float,
         max_age_seconds: int,
+        retry_after_max_seconds: float = RETRY_AFTER_MAX_SECONDS,
+        breaker_rejections: int = BREAKER_REJECTIONS,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
         """``v1``: send everything by Track API v1. ``concurrency``: the ceiling of requests in
         flight, ``per_second`` of requests a second. ``max_age_seconds``: how old an event may
-        become before it is a dead letter; 0 for no limit.
+        become before it is a dead letter; 0 for no limit. ``retry_after_max_seconds``: the longest
+        ``Retry-After`` that is honoured. ``breaker_rejections``: how many events of distinct keys
+        are rejected in a row before delivery goes on hold; 0 for any number.
 
         ``clock`` is monotonic, ``wall_clock`` Unix time, both in seconds; ``random`` is uniform in
         [0, 1).
         """
         self._shipper = Shipper(sender, per_second=per_second, clock=clock, wall_clock=wall_clock)
         self.counters = Counters(answers=self._shipper.answers)
-        self.policy = Policy(v1=v1, batch_bytes=BATCH_BYTES, concurrency=concurrency, random=random)
+        self.policy = Policy(
+            v1=v1,
+            batch_bytes=BATCH_BYTES,
+            concurrency=concurrency,
+            random=random,
+            retry_after_max_seconds=retry_after_max_seconds,
+            breaker_rejections=breaker_rejections,
+        )
         self.on_outcome: Callable[[Leased, Result], None] | None = None
         """Called with what came of each event: one that is settled once that is on disk, one that
         will be tried again at once. May be set and unset at any time."""
@@ -95,6 +113,7 @@ class Dispatcher:
         self._more = True
         self._news = News(self.policy, clock)
         self._expired_at = float("-inf")
+        self._paused_at = 0.0
         self._stopping = False
         self._draining = False
         self._wake = asyncio.Event()
@@ -103,27 +122,23 @@ class Dispatcher:
         queue.on_committed = self._on_committed
 
     @property
-    def paused_because(self) -> str | None:
-        """Why delivery is paused: the credentials were refused. None while it is not."""
-        return self.policy.paused_because
+    def paused_seconds(self) -> float | None:
+        """For how long an operator has paused delivery; None while it is not paused."""
+        return self._clock() - self._paused_at if self.policy.paused else None
 
     @property
-    def suspended(self) -> bool:
-        """Whether an operator has paused delivery."""
-        return self.policy.suspended
-
-    @property
-    def held_up(self) -> HeldUp | None:
-        """What holds delivery up, as of now; None while nothing does."""
-        trouble = self.policy.trouble
-        if trouble is None:
+    def hold(self) -> OnHold | None:
+        """Why delivery is on hold, as of now; None while it is not."""
+        hold = self.policy.hold
+        if hold is None:
             return None
         now = self._clock()
         next_time = self.policy.next_attempt(now)
-        return HeldUp(
-            trouble.why,
-            seconds=now - trouble.since,
-            failures=trouble.failures,
+        return OnHold(
+            hold.reason,
+            hold.why,
+            seconds=now - hold.since,
+            failures=hold.failures,
             next_attempt_seconds=None if next_time is None else next_time - now,
         )
 
@@ -166,24 +181,32 @@ class Dispatcher:
             self._stopping = True
         self._wake.set()
 
-    def suspend(self) -> None:
-        """Start nothing more until resume(), whatever the credentials are; what is in flight
-        ends as ever. Of this process alone: the next one delivers.
+    def pause(self) -> None:
+        """Start nothing more until resume(); what is in flight ends as usual. It ends with the
+        process: the next one delivers.
         """
-        if not self.suspended:
-            log.warning("delivery is PAUSED by an operator, events are kept")
-        self.policy.suspended = True
+        if not self.policy.paused:
+            log.warning("delivery paused by an operator, events are kept")
+            self._paused_at = self._clock()
+        self.policy.paused = True
 
-    def resume(self) -> None:
-        """Go on after suspend()."""
-        if self.suspended:
-            log.warning("delivery is RESUMED by an operator")
-        self.policy.suspended = False
+    def resume(self, *, accept_rejections: bool = False) -> OnHold | None:
+        """End an operator's pause and any hold at once; returns the hold that was ended.
+
+        ``accept_rejections``: what Customer.io rejects becomes a dead letter until the next
+        delivery, however much it is.
+        """
+        ended = self.hold
+        if self.policy.paused or ended:
+            log.warning("delivery resumed by an operator")
+        self.policy.resume(self._clock(), accept_rejections=accept_rejections)
+        self._news.say()
         self._wake.set()
+        return ended
 
-    def pause(self, why: str) -> None:
-        """Hold everything back because the credentials were refused, as Policy.pause() does."""
-        self.policy.pause(why, self._clock())
+    def hold_back(self, reason: HoldReason, why: str) -> None:
+        """Put delivery on hold, as Policy.hold_back() does."""
+        self.policy.hold_back(reason, why, self._clock())
         self._news.say()
         self._wake.set()
 
@@ -300,6 +323,9 @@ class Dispatcher:
                 for event, result in zip(shipment.events, returned.results, strict=True)
                 if result.outcome is Outcome.RETRY
             )
+        self._tell(
+            (event, replace(result, outcome=Outcome.RETRY)) for event, result in settlement.kept
+        )
         # Its slot is free now. Its people's next events wait until it is settled: whoever starts
         # again after a crash repeats an event at the most before their next is sent.
         self._wake.set()
@@ -336,8 +362,8 @@ class Dispatcher:
         """Make dead letters of events that are over the age limit."""
         self.counters.expired += len(events)
         why = f"not delivered within {self._max_age_seconds} s (CIO_MAX_AGE_SECONDS)"
-        if self.policy.trouble:
-            why = f"{why}; the last trouble: {self.policy.trouble.why}"
+        if self.policy.hold:
+            why = f"{why}; delivery is on hold: {self.policy.hold.why}"
         log.warning("%d event(s) kept as dead letters: %s", len(events), why)
         await self._settle([], [(event, Result(Outcome.REFUSED, why)) for event in events])
 

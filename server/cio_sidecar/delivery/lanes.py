@@ -139,18 +139,18 @@ class Lanes:
             backs_off, lane.failed = lane.failed, False
             self._land(lane, backs_off=backs_off)
 
-    def wake(self) -> None:
-        """Make lanes ready that back off or are about to, but for the suspects: Customer.io is well
-        again.
+    def wake(self, *, suspects: bool = False) -> None:
+        """Make lanes ready that back off or are about to: Customer.io is well again. The suspects
+        only if asked to.
         """
         for joined in self._lanes.values():
-            joined.failed = joined.failed and bool(joined.most)
+            joined.failed = joined.failed and bool(joined.most) and not suspects
         waiting, self._backing_off = self._backing_off, []
         for entry in waiting:
             ready_at, _, lane = entry
             if lane.state is not State.BACKING_OFF or lane.ready_at != ready_at:
                 continue
-            if lane.most:
+            if lane.most and not suspects:
                 heapq.heappush(self._backing_off, entry)
             else:
                 self._land(lane, backs_off=False)

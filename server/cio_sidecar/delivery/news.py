@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from cio_sidecar.delivery.hold import PROBED, HoldReason
 from cio_sidecar.delivery.policy import Policy, Settlement
 
 _SUSPECT_EVERY_SECONDS: Final = 60.0
@@ -21,6 +22,7 @@ class News:
         self._policy = policy
         self._clock = clock
         self._said: str | None = None
+        self._said_reason: HoldReason | None = None
         self._said_at = float("-inf")
         self._said_suspect_at = float("-inf")
         self._said_refused_at = float("-inf")
@@ -28,22 +30,29 @@ class News:
         self._refused_status = 0
 
     def say(self, settlement: Settlement | None = None) -> None:
-        """Say whether delivery is paused, is held up, or goes on."""
-        policy = self._policy
-        news = policy.paused_because or (policy.trouble.why if policy.trouble else None)
+        """Say whether delivery is on hold, or has resumed."""
+        hold = self._policy.hold
+        news = hold.why if hold else None
         now = self._clock()
         if news == self._said:
             pass
-        elif policy.paused_because:
-            log.error("delivery is PAUSED, events are kept: %s", news)
+        elif hold is None:
+            log.info("delivery resumed")
+            self._said = None
+        elif hold.reason in PROBED:
+            if self._said_reason is not hold.reason or self._said is None:
+                log.error("delivery is ON HOLD (%s), events are kept: %s", hold.reason.value, news)
             self._said = news
-        elif not news:
-            log.info("delivery goes on: Customer.io takes events again")
-            self._said = news
+            self._said_reason = hold.reason
         elif now - self._said_at >= _TROUBLE_EVERY_SECONDS:
             # Where requests fail now and then, it would come and go many times a second.
-            log.warning("delivery is held up, events are kept and tried again: %s", news)
+            log.warning(
+                "delivery is ON HOLD (%s), events are kept and tried again: %s",
+                hold.reason.value,
+                news,
+            )
             self._said = news
+            self._said_reason = hold.reason
             self._said_at = now
         if (
             settlement

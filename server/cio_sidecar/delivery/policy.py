@@ -7,11 +7,12 @@ Times are seconds of a monotonic clock.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cio_sidecar.customerio.outcome import Outcome
 from cio_sidecar.delivery.concurrency import Concurrency
+from cio_sidecar.delivery.hold import PROBED, CircuitBreaker, Hold, HoldReason
 from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.lanes import Lanes
 from cio_sidecar.delivery.queue.entry import Leased
@@ -19,8 +20,10 @@ from cio_sidecar.delivery.result import Result, Returned
 
 BACKOFF_BASE_SECONDS: Final = 0.5
 BACKOFF_CAP_SECONDS: Final = 60.0
-RETRY_AFTER_CAP_SECONDS: Final = 3600.0
-"""The longest time that a server can ask for."""
+RETRY_AFTER_MAX_SECONDS: Final = 300.0
+"""The longest ``Retry-After`` that is honoured, unless set (``CIO_RETRY_AFTER_MAX_SECONDS``)."""
+BREAKER_REJECTIONS: Final = 20
+"""The threshold of the circuit breaker, unless set (``CIO_BREAKER_REJECTIONS``)."""
 TROUBLE_FAILURES: Final = 3
 """After how many failures without a success between them the server is taken to be in trouble."""
 _TROUBLE_HOLD_SECONDS: Final = 2.0
@@ -44,18 +47,6 @@ class Probe:
 
 
 @dataclass(slots=True)
-class Trouble:
-    """Why nothing gets through."""
-
-    why: str
-    """What came of the last attempt; without a person's data."""
-    since: float
-    """When the first one failed."""
-    failures: int = 0
-    """How many did, with no success between them."""
-
-
-@dataclass(slots=True)
 class Settlement:
     """What is to be settled after a shipment."""
 
@@ -64,6 +55,8 @@ class Settlement:
     refused: list[tuple[Leased, Result]]
     again: list[Leased] = field(default_factory=list)
     """To be sent again, in the order of the queue."""
+    kept: list[tuple[Leased, Result]] = field(default_factory=list)
+    """Those of ``again`` that were rejected while the circuit breaker was open."""
     ready_at: float = 0.0
     failed: bool = True
     """Whether ``again`` counts as a failed attempt."""
@@ -83,21 +76,27 @@ class Policy:
         batch_bytes: int,
         concurrency: int,
         random: Callable[[], float],
+        retry_after_max_seconds: float = RETRY_AFTER_MAX_SECONDS,
+        breaker_rejections: int = BREAKER_REJECTIONS,
     ) -> None:
         """``v1``: send everything by Track API v1. ``concurrency``: the ceiling of requests in
-        flight. ``random`` is uniform in [0, 1).
+        flight. ``random`` is uniform in [0, 1). ``retry_after_max_seconds``: how long the server
+        can ask to wait. ``breaker_rejections``: the threshold of the circuit breaker, 0 for none.
         """
         self.lanes = Lanes(v1=v1, batch_bytes=batch_bytes)
         self.concurrency = Concurrency(concurrency)
-        self.paused_because: str | None = None
-        """Why delivery is paused: the credentials were refused. None while it is not."""
-        self.trouble: Trouble | None = None
-        """What holds delivery up. None while nothing does."""
-        self.suspended = False
-        """Whether somebody told it to send nothing."""
+        self.hold: Hold | None = None
+        """Why delivery is on hold. None while it is not."""
+        self.paused = False
+        """Whether an operator has paused delivery."""
         self._random = random
-        self._hold_until = 0.0
-        self._pauses = 0
+        self._retry_after_max_seconds = retry_after_max_seconds
+        self._breaker = CircuitBreaker(breaker_rejections)
+        self._hold_until = float("-inf")
+        self._probes = 0
+        """How many there were since the hold began."""
+        self._has_delivered = False
+        """Whether anything was delivered since the start, and since the last hold."""
         self._successes = 0
         self._failures = 0
         self._suspects_in_flight = 0
@@ -109,48 +108,74 @@ class Policy:
         """Whether nothing succeeds any more: the server is down, or all that is sent is bad."""
         return self._most is not None
 
+    @property
+    def is_probing(self) -> bool:
+        """Whether only single events are tried, one after the other."""
+        return self.hold is not None and self.hold.reason in PROBED
+
     def next(self, now: float) -> Shipment | Probe | None:
         """What to send now; None if nothing may be, or nothing is ready."""
-        if now < self._hold_until or self.suspended:
+        if now < self._hold_until or self.paused:
             return None
-        paused = self.paused_because is not None
+        if self.hold and self.hold.reason is HoldReason.RETRY_AFTER:
+            # The wait is over. The next answer says whether all is well.
+            self.hold.reason = HoldReason.OUTAGE
+        probing = self.is_probing
         slots = self.concurrency.limit
-        if self.concurrency.in_flight >= (1 if paused else slots):
+        if self.concurrency.in_flight >= (1 if probing else slots):
             return None
         shipment = self.lanes.take(
             now,
-            most=1 if paused else self._most,
+            most=1 if probing else self._most,
             # Those who fail while others don't never have all the slots, nor every turn.
             suspects=self._suspects_in_flight < max(1, slots // 2),
-            suspects_first=not paused and not self._was_suspect,
+            suspects_first=not self._was_suspect,
             # Where nothing succeeds, those at the head of the queue may be why.
-            turn=self._random() if self.in_trouble else 0.0,
+            turn=self._random() if self.in_trouble and not probing else 0.0,
         )
         if shipment is not None:
             self._was_suspect = shipment.suspect
             self._suspects_in_flight += shipment.suspect
-        elif not paused:
+        elif not self.hold or self.hold.reason not in _ASKED:
             return None
         self.concurrency.started()
         return shipment or Probe()
 
     def next_time(self, now: float) -> float | None:
         """When next() has something new to say; None if only news can change its mind."""
-        if self.suspended:
+        if self.paused:
             return None
         if now < self._hold_until:
             return self._hold_until
-        slots = 1 if self.paused_because is not None else self.concurrency.limit
+        slots = 1 if self.is_probing else self.concurrency.limit
         return None if self.concurrency.in_flight >= slots else self.lanes.next_time()
 
     def next_attempt(self, now: float) -> float | None:
         """When the next request may leave, whatever news come; None while nothing waits for its
-        time: a request is under way, nothing is to be sent, or somebody has to end a pause.
+        time: a request is under way, nothing is to be sent, or an operator has to resume.
         """
-        if self.suspended or self.concurrency.in_flight:
+        if self.paused or (self.concurrency.in_flight and now >= self._hold_until):
             return None
-        ready_at = now if self.paused_because is not None else self.lanes.ready_at(now)
+        asks = self.hold is not None and self.hold.reason in _ASKED
+        ready_at = now if asks else self.lanes.ready_at(now)
         return None if ready_at is None else max(ready_at, self._hold_until, now)
+
+    def resume(self, now: float, *, accept_rejections: bool = False) -> Hold | None:
+        """End an operator's pause and any hold at once; returns the hold that was ended.
+
+        Everything that waits for its next attempt is tried now. ``accept_rejections`` keeps the
+        circuit breaker closed until the next delivery: what is rejected becomes a dead letter.
+        Without it, the next rejection opens it again.
+        """
+        ended, self.hold = self.hold, None
+        self.paused = False
+        self._hold_until = now
+        self._failures = self._probes = 0
+        self._most = None
+        self.lanes.wake(suspects=True)
+        if accept_rejections:
+            self._breaker.accept_rejections()
+        return ended
 
     def returned(self, shipment: Shipment, returned: Returned, now: float) -> Settlement:
         """Take in what came of a shipment. What is to be settled must be on disk before settled()
@@ -161,17 +186,28 @@ class Policy:
         for event in events:
             event.attempts += 1
         settlement = Settlement(shipment, [], [])
-        if returned.whole and results[0].outcome is Outcome.DELIVERED:
-            settlement.delivered = events
-            self._well(now, returned.seconds)
-            return settlement
-        if returned.whole and results[0].outcome is Outcome.REFUSED and len(events) > 1:
-            # One of them is bad, and must take none of the good ones along.
-            settlement.again = events
-            settlement.most = len(events) // 2
-            settlement.failed = False
-            self._well(now, returned.seconds)
-            return settlement
+        if returned.whole:
+            whole = self._judged(results[0])
+            if whole.outcome is Outcome.DELIVERED:
+                settlement.delivered = events
+                self._delivered(now, returned.seconds)
+                return settlement
+            if whole.outcome in _HOLDS:
+                # Each keeps its place in the queue.
+                settlement.again = events
+                settlement.failed = False
+                settlement.why = _why_on_hold(whole)
+                self.concurrency.left()
+                self.hold_back(_HOLDS[whole.outcome], settlement.why, now, whole.wait_seconds)
+                return settlement
+            if whole.outcome is Outcome.REFUSED and len(events) > 1:
+                # One of them is bad, and must take none of the good ones along.
+                settlement.again = events
+                settlement.most = len(events) // 2
+                settlement.failed = False
+                self._answered(now, returned.seconds)
+                return settlement
+            results = [whole] * len(events)
         first: Result | None = None
         for event, result in zip(events, results, strict=True):
             if result.outcome is Outcome.DELIVERED:
@@ -181,15 +217,43 @@ class Policy:
             else:
                 first = first or result
                 settlement.again.append(event)
-        if first is None:
-            self._well(now, returned.seconds)
-        elif first.outcome is Outcome.PAUSE:
-            self.concurrency.left()
-            settlement.failed = False
-            self.pause(first.why, now, first.wait_seconds)
-        else:
+        if first is not None:
             self._failed(settlement, first, now, returned.seconds)
+        elif settlement.delivered:
+            self._delivered(now, returned.seconds)
+        else:
+            self._answered(now, returned.seconds)
+            self._rejected(settlement, now)
         return settlement
+
+    def _judged(self, result: Result) -> Result:
+        """A result whose meaning depends on whether anything was delivered."""
+        if not self._has_delivered:
+            return result
+        if result.outcome is Outcome.NOT_FOUND:
+            return replace(result, outcome=Outcome.REFUSED)
+        if result.outcome is Outcome.MISDIRECTED:
+            return replace(result, outcome=Outcome.RETRY)
+        return result
+
+    def _rejected(self, settlement: Settlement, now: float) -> None:
+        """Let rejected events become dead letters, unless the circuit breaker is open."""
+        rejected = settlement.refused
+        is_open = self.hold is not None and self.hold.reason is HoldReason.CIRCUIT_BREAKER
+        if not self._breaker.opens(event.lane for event, _ in rejected) and not is_open:
+            return
+        settlement.kept, settlement.refused = rejected, []
+        settlement.again = [event for event, _ in rejected]
+        settlement.failed = False
+        # Customer.io's own words stay out of it: this goes to the log.
+        why = (
+            f"{self._breaker.rejected} events in a row were rejected, of different persons, and "
+            f"none delivered; the last by HTTP {rejected[-1][1].status}: check what changed, see "
+            "cio-sidecar dead-letters list, and end the hold with cio-sidecar delivery resume "
+            "--accept-rejections if the events are at fault"
+        )
+        settlement.why = why
+        self.hold_back(HoldReason.CIRCUIT_BREAKER, why, now)
 
     def settled(self, settlement: Settlement) -> None:
         """End a shipment: what was to be settled is."""
@@ -204,43 +268,56 @@ class Policy:
 
     def probed(self, result: Result, now: float) -> None:
         """Take in what came of a probe."""
-        if result.outcome is Outcome.PAUSE:
-            self.concurrency.left()
-            self.pause(result.why, now, result.wait_seconds)
+        self.concurrency.left()
+        if result.outcome in _HOLDS:
+            self.hold_back(_HOLDS[result.outcome], _why_on_hold(result), now, result.wait_seconds)
         elif result.outcome is Outcome.RETRY:
-            self.concurrency.left()
-            self._note_failure(result.why, now)
-            self._hold_for_pause(now)
+            self._note_failure(HoldReason.OUTAGE, result.why, now)
+            self._wait_for_probe(now)
         else:
-            self._well(now, 0.0)
+            self._end_hold()
 
-    def pause(self, why: str, now: float, wait_seconds: float | None = None) -> None:
-        """Hold everything back, and try from time to time whether the credentials are good: with
-        a single event, or, where none waits, by a probe. Without the latter a sidecar that is not
-        ready, and so gets no events, would never be ready again.
+    def hold_back(
+        self, reason: HoldReason, why: str, now: float, wait_seconds: float | None = None
+    ) -> None:
+        """Hold everything back, and try a single event from time to time; where none waits, and the
+        API itself can be asked whether all is well, a probe.
 
         ``wait_seconds``: how long the server asked to wait at least.
         """
-        self.paused_because = why
-        # It can be reached, and has said what is wrong.
-        self.trouble = None
+        self._has_delivered = False
+        self._note_failure(reason, why, now)
         if wait_seconds is not None:
-            self._hold(now, min(wait_seconds, RETRY_AFTER_CAP_SECONDS))
+            self._wait(now, min(wait_seconds, self._retry_after_max_seconds))
         if now >= self._hold_until:
-            self._pauses += 1
-            self._hold_for_pause(now)
+            self._probes += 1
+            self._wait_for_probe(now)
 
-    def _well(self, now: float, seconds: float) -> None:
+    def _delivered(self, now: float, seconds: float) -> None:
+        """Customer.io took at least one event of a request."""
+        self._answered(now, seconds)
+        self._has_delivered = True
+        self._breaker.delivered()
+        if self.is_probing:
+            self._end_hold()
+
+    def _answered(self, now: float, seconds: float) -> None:
         """Customer.io took a request, or said what is wrong with an event."""
         self.concurrency.ended(now, seconds, overloaded=False)
         self._successes += 1
-        if self._failures >= TROUBLE_FAILURES or self.paused_because is not None:
+        if self._failures >= TROUBLE_FAILURES:
             self.lanes.wake()
         self._failures = 0
         self._most = None
-        self._pauses = 0
-        self.trouble = None
-        self.paused_because = None
+        if self.hold and self.hold.reason in _ENDED_BY_ANSWER:
+            self._end_hold()
+
+    def _end_hold(self) -> None:
+        if self.is_probing:
+            self.lanes.wake()
+        self._hold_until = float("-inf")
+        self.hold = None
+        self._probes = 0
 
     def _failed(self, settlement: Settlement, why: Result, now: float, seconds: float) -> None:
         """Customer.io could not be reached, or could not take a request at the moment."""
@@ -257,37 +334,70 @@ class Policy:
             if count > 1:
                 # The good ones among them are to be found soon.
                 wait = backoff_seconds(1, self._random())
-        if suspect and why.status != HTTP_TOO_MANY:
-            self.concurrency.left()
-            wait = max(wait, min(why.wait_seconds or 0.0, RETRY_AFTER_CAP_SECONDS))
+        if suspect:
+            if why.status == HTTP_TOO_MANY:
+                self.concurrency.ended(now, seconds, overloaded=True)
+            else:
+                self.concurrency.left()
+            wait = max(wait, min(why.wait_seconds or 0.0, self._retry_after_max_seconds))
         else:
             self.concurrency.ended(now, seconds, overloaded=True)
             self._failures += 1
-            if why.wait_seconds is not None:
-                self._hold(now, min(why.wait_seconds, RETRY_AFTER_CAP_SECONDS))
+            reason = HoldReason.OUTAGE
+            if why.wait_seconds:
+                reason = HoldReason.RETRY_AFTER
+                self._wait(now, min(why.wait_seconds, self._retry_after_max_seconds))
             if self._failures >= TROUBLE_FAILURES:
                 # Nothing succeeds: the server is in trouble, or all there is to send is bad. Small
                 # shipments, one after the other, find out which.
+                self._has_delivered = False
                 self._most = max(1, min(count, self._most or count) // _SPLIT)
                 hold = BACKOFF_BASE_SECONDS * 2.0 ** min(self._failures - TROUBLE_FAILURES, 16)
-                self._hold(now, self._random() * min(_TROUBLE_HOLD_SECONDS, hold))
-        if self.paused_because is not None:
+                self._wait(now, self._random() * min(_TROUBLE_HOLD_SECONDS, hold))
+            self._note_failure(reason, why.why, now)
+        if self.is_probing:
             # The single event that was tried met other trouble: the next one waits as well.
-            self._hold(now, max(1.0, wait))
+            self._wait(now, max(1.0, wait))
         # One wait for the whole shipment, so that its events can go together again.
         settlement.ready_at = now + wait
         settlement.why = why.why
-        if not suspect:
-            self._note_failure(why.why, now)
 
-    def _note_failure(self, why: str, now: float) -> None:
-        if self.trouble is None:
-            self.trouble = Trouble(why, now)
-        self.trouble.why = why
-        self.trouble.failures += 1
+    def _note_failure(self, reason: HoldReason, why: str, now: float) -> None:
+        """Begin a hold, or note in the one that there is what came of a request."""
+        hold = self.hold
+        if hold is None or (reason in PROBED and reason is not hold.reason):
+            self.hold = hold = Hold(reason, why, now)
+        elif hold.reason is HoldReason.OUTAGE:
+            hold.reason = reason
+        if reason is hold.reason:
+            hold.why = why
+        hold.failures += 1
 
-    def _hold_for_pause(self, now: float) -> None:
-        self._hold(now, max(1.0, backoff_seconds(self._pauses + 3, self._random())))
+    def _wait_for_probe(self, now: float) -> None:
+        self._wait(now, max(1.0, backoff_seconds(self._probes + 3, self._random())))
 
-    def _hold(self, now: float, seconds: float) -> None:
+    def _wait(self, now: float, seconds: float) -> None:
         self._hold_until = max(self._hold_until, now + seconds)
+
+
+def _why_on_hold(result: Result) -> str:
+    if result.outcome is Outcome.NOT_FOUND:
+        # Customer.io's own words stay out of it: this goes to the log.
+        return (
+            f"HTTP {result.status} came, and nothing was delivered since the start or the last "
+            "hold: check CIO_BASE_URL, CIO_REGION, and any proxy in between"
+        )
+    return result.why
+
+
+_HOLDS: Final = {
+    Outcome.UNAUTHORIZED: HoldReason.CREDENTIALS,
+    Outcome.NOT_FOUND: HoldReason.WRONG_ADDRESS,
+    Outcome.MISDIRECTED: HoldReason.WRONG_ADDRESS,
+}
+_ASKED: Final = frozenset({HoldReason.CREDENTIALS, HoldReason.WRONG_ADDRESS})
+"""Holds that the credentials' region can be asked about where no event waits."""
+_ENDED_BY_ANSWER: Final = frozenset(
+    {HoldReason.CREDENTIALS, HoldReason.WRONG_ADDRESS, HoldReason.OUTAGE}
+)
+"""Holds that end when the API answers, be it by a rejection."""

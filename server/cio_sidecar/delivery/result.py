@@ -12,7 +12,7 @@ class Result:
     """What came of one event."""
 
     outcome: Outcome
-    """DELIVERED, RETRY, REFUSED or PAUSE."""
+    """Any but PARTIAL."""
     why: str = ""
     status: int = 0
     """Of the HTTP answer; 0 for none."""

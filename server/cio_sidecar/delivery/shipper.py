@@ -16,6 +16,7 @@ from cio_sidecar.customerio.outcome import (
     retry_after_seconds,
 )
 from cio_sidecar.customerio.request import Request
+from cio_sidecar.customerio.track_v1 import REGION_PATH
 from cio_sidecar.delivery.concurrency import Pacer
 from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.queue.entry import Leased
@@ -61,16 +62,12 @@ class Shipper:
         return await self._by_batch(shipment.events)
 
     async def probe(self) -> Result:
-        """Ask whether the credentials are good: DELIVERED, RETRY (no answer) or PAUSE."""
+        """Ask which region the credentials belong to, and say what came of it."""
         try:
             answer = await self._sender.region()
         except Unreachable as error:
             return Result(Outcome.RETRY, str(error))
-        self._count(answer.status)
-        outcome = classify(answer)
-        if outcome is Outcome.PAUSE:
-            return self._paused(answer)
-        return Result(Outcome.RETRY, not_ours(answer)) if is_page(answer) else DELIVERED
+        return self._result(Request("GET", REGION_PATH, b""), answer)
 
     async def _by_v1(self, event: Leased) -> Returned:
         """Send each operation of a single event as a request of its own, in order, from the first
@@ -118,41 +115,44 @@ class Shipper:
         outcome = classify(answer)
         if outcome is Outcome.DELIVERED:
             return DELIVERED
-        if outcome is Outcome.RETRY:
-            # The server's own words stay out of it: this goes to the log.
-            why = (
-                not_ours(answer)
-                if is_page(answer)
-                else f"Customer.io answered HTTP {answer.status}"
-            )
-            wait_seconds = retry_after_seconds(answer, self._wall_clock())
-            return Result(Outcome.RETRY, why, answer.status, wait_seconds=wait_seconds)
-        if outcome is Outcome.PAUSE:
-            return self._paused(answer)
-        return Result(outcome, reason(answer), answer.status, request, answer.body)
-
-    def _paused(self, answer: Answer) -> Result:
-        why = refused_credentials(answer.status)
+        if outcome in (Outcome.REFUSED, Outcome.PARTIAL, Outcome.NOT_FOUND):
+            return Result(outcome, reason(answer), answer.status, request, answer.body)
+        # The server's own words stay out of it: this goes to the log.
         wait_seconds = retry_after_seconds(answer, self._wall_clock())
-        return Result(Outcome.PAUSE, why, answer.status, wait_seconds=wait_seconds)
+        return Result(outcome, _why(outcome, answer), answer.status, wait_seconds=wait_seconds)
 
     def _count(self, status: int) -> None:
         self.answers[status] = self.answers.get(status, 0) + 1
 
 
-def refused_credentials(status: int) -> str:
-    """Why delivery is paused, and what to do."""
+def _why(outcome: Outcome, answer: Answer) -> str:
+    """What came in place of a good answer, and what to do."""
+    if outcome is Outcome.UNAUTHORIZED:
+        return rejected_credentials(answer.status)
+    if answer.status == 407:
+        return (
+            "the proxy wants credentials (HTTP 407): check HTTPS_PROXY, which takes them as "
+            "http://user:password@host:port"
+        )
+    if is_page(answer):
+        return (
+            f"a web page came (HTTP {answer.status}) in place of Customer.io's answer: check "
+            "CIO_BASE_URL, and any proxy in between"
+        )
+    if outcome is Outcome.MISDIRECTED:
+        host = f" to {answer.location_host}" if answer.location_host else ""
+        return (
+            f"a redirect came (HTTP {answer.status}{host}) in place of Customer.io's answer: check "
+            "CIO_BASE_URL, CIO_REGION, and any proxy in between"
+        )
+    return f"Customer.io answered HTTP {answer.status}"
+
+
+def rejected_credentials(status: int) -> str:
+    """Why delivery is on hold, and what to do."""
     return (
-        f"Customer.io refused the credentials (HTTP {status}): check CIO_SITE_ID, CIO_API_KEY and "
+        f"Customer.io rejected the credentials (HTTP {status}): check CIO_SITE_ID, CIO_API_KEY and "
         "CIO_REGION"
-    )
-
-
-def not_ours(answer: Answer) -> str:
-    """What to do about a web page in place of the API's answer."""
-    return (
-        f"a web page came (HTTP {answer.status}) in place of Customer.io's answer: check "
-        "CIO_BASE_URL, and any proxy in between"
     )
 
 

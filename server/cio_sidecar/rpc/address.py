@@ -2,8 +2,12 @@
 
 import asyncio
 import errno
+import grp
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +18,55 @@ _WHY: Final = {
     errno.ENOENT: "there is no such folder: make it, or give another one",
 }
 
+_PATH_BYTES: Final = 107
+"""The longest path of a unix socket; the kernel's limit."""
+_OWNER_ALONE: Final = 0o177
+"""The umask that leaves reading and writing to the owner."""
+
 _NOT_SHARED: Final = (
     "it is in use by what doesn't share it, or by another user, with whom it can't be shared: give "
     "another one"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SocketAccess:
+    """Who may connect to a unix socket."""
+
+    mode: int = 0o600
+    group: str = ""
+    """Name or number of the group that the socket file belongs to; empty for the process's own."""
+
+    @contextmanager
+    def applied_to(self, path: str | None) -> Iterator[None]:
+        """Give the socket file that is made in the block its mode and group. Before that, only its
+        owner can connect. Does nothing if there is no path. Raises OSError.
+        """
+        if path is None:
+            yield
+            return
+        before = os.umask(_OWNER_ALONE)
+        try:
+            yield
+        finally:
+            os.umask(before)
+        if not Path(path).is_socket():
+            return
+        if self.group:
+            os.chown(path, -1, group_id(self.group))
+        Path(path).chmod(self.mode)
+
+
+def group_id(group: str) -> int:
+    """The number of a group, given by name or number. Raises LookupError."""
+    return int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+
+
+def socket_path(listen: str) -> str | None:
+    """The path of ``unix:PATH``; None if the address is not a unix socket."""
+    if not listen.startswith("unix:"):
+        return None
+    return listen.removeprefix("unix:").removeprefix("//")
 
 
 def port_of(address: str) -> int | None:
@@ -34,8 +83,8 @@ async def require_free(listen: str, *, shared: bool = False) -> None:
     gRPC would log it in its own words, and say nothing of it to who asks it to listen.
     """
     try:
-        if listen.startswith("unix:"):
-            _try_path(listen.removeprefix("unix:").removeprefix("//"))
+        if (path := socket_path(listen)) is not None:
+            _try_path(path)
         else:
             await _try_port(listen, shared=shared)
     except socket.gaierror as error:
@@ -51,6 +100,13 @@ def _refusal(listen: str, why: str | None) -> OSError:
 
 
 def _try_path(path: str) -> None:
+    if (size := len(os.fsencode(path))) > _PATH_BYTES:
+        what = (
+            f"the path has {size} bytes, a unix socket's at most {_PATH_BYTES}: use a shorter one"
+        )
+        raise OSError(errno.ENAMETOOLONG, what)
+    if Path(path).exists() and not Path(path).is_socket():
+        raise OSError(errno.EEXIST, "there is a file that is not a socket: move it away")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1)
         try:

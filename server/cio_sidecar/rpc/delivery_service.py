@@ -9,7 +9,8 @@ import grpc
 from cio.sidecar.v1 import delivery_pb2
 from google.protobuf.message import Message
 
-from cio_sidecar.delivery.dispatcher import Dispatcher
+from cio_sidecar.delivery.dispatcher import Dispatcher, OnHold
+from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.queue import dead_letters
 from cio_sidecar.delivery.queue.dead_letters import DeadLetter, Filter, Slice
 from cio_sidecar.delivery.queue.entry import QueueError
@@ -39,6 +40,14 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _Request = TypeVar("_Request", bound=Message)
 
 SERVICE: Final = "cio.sidecar.v1.DeliveryService"
+
+_HOLD_REASONS: Final = {
+    HoldReason.CREDENTIALS: delivery_pb2.HOLD_REASON_CREDENTIALS,
+    HoldReason.WRONG_ADDRESS: delivery_pb2.HOLD_REASON_WRONG_ADDRESS,
+    HoldReason.CIRCUIT_BREAKER: delivery_pb2.HOLD_REASON_CIRCUIT_BREAKER,
+    HoldReason.RETRY_AFTER: delivery_pb2.HOLD_REASON_RETRY_AFTER,
+    HoldReason.OUTAGE: delivery_pb2.HOLD_REASON_OUTAGE,
+}
 
 PAGE_LETTERS: Final = 100
 """How many dead letters a page has where nobody says."""
@@ -103,8 +112,8 @@ class DeliveryService:
             delivered=counters.delivered,
             retried=counters.retried,
             dead_lettered=counters.dead_letters,
-            pauses=self._pauses(),
-            trouble=self._trouble(),
+            pause=self._pause(),
+            hold=self._hold(self._dispatcher.hold),
             max_waiting_events=self._queue.limits.max_events,
             max_waiting_bytes=self._queue.limits.max_bytes,
             full_because=self._queue.full_because or "",
@@ -184,15 +193,16 @@ class DeliveryService:
 
     async def pause(self, _: delivery_pb2.PauseRequest, __: Context) -> delivery_pb2.PauseResponse:
         """Pause delivery until resume() or a restart."""
-        self._dispatcher.suspend()
+        self._dispatcher.pause()
         return delivery_pb2.PauseResponse()
 
     async def resume(
-        self, _: delivery_pb2.ResumeRequest, __: Context
+        self, request: delivery_pb2.ResumeRequest, _: Context
     ) -> delivery_pb2.ResumeResponse:
-        """Go on after pause()."""
-        self._dispatcher.resume()
-        return delivery_pb2.ResumeResponse(pauses=self._pauses(), trouble=self._trouble())
+        """End a pause and any hold."""
+        pause = self._pause()
+        hold = self._dispatcher.resume(accept_rejections=request.accept_rejections)
+        return delivery_pb2.ResumeResponse(pause=pause, hold=self._hold(hold))
 
     async def watch_outcomes(
         self, request: delivery_pb2.WatchOutcomesRequest, context: Context
@@ -203,35 +213,24 @@ class DeliveryService:
             while True:
                 yield await watcher.next()
 
-    def _pauses(self) -> list[delivery_pb2.DeliveryPause]:
-        pauses = []
-        if self._dispatcher.suspended:
-            what = "an operator paused delivery: Resume or a restart ends it"
-            pauses.append(
-                delivery_pb2.DeliveryPause(
-                    reason=delivery_pb2.PAUSE_REASON_OPERATOR, description=what
-                )
-            )
-        if because := self._dispatcher.paused_because:
-            pauses.append(
-                delivery_pb2.DeliveryPause(
-                    reason=delivery_pb2.PAUSE_REASON_CREDENTIALS, description=because
-                )
-            )
-        return pauses
-
-    def _trouble(self) -> delivery_pb2.DeliveryTrouble | None:
-        held_up = self._dispatcher.held_up
-        if held_up is None:
+    def _pause(self) -> delivery_pb2.DeliveryPause | None:
+        seconds = self._dispatcher.paused_seconds
+        if seconds is None:
             return None
-        trouble = delivery_pb2.DeliveryTrouble(
-            description=held_up.why,
-            since=moment(int(self._clock() - held_up.seconds)),
-            failures=held_up.failures,
+        return delivery_pb2.DeliveryPause(since=moment(int(self._clock() - seconds)))
+
+    def _hold(self, hold: OnHold | None) -> delivery_pb2.DeliveryHold | None:
+        if hold is None:
+            return None
+        message = delivery_pb2.DeliveryHold(
+            reason=_HOLD_REASONS[hold.reason],
+            description=hold.why,
+            since=moment(int(self._clock() - hold.seconds)),
+            failures=hold.failures,
         )
-        if held_up.next_attempt_seconds is not None:
-            trouble.next_attempt_in.FromMilliseconds(round(held_up.next_attempt_seconds * 1000))
-        return trouble
+        if hold.next_attempt_seconds is not None:
+            message.next_attempt_in.FromMilliseconds(round(hold.next_attempt_seconds * 1000))
+        return message
 
     async def _slices(self, which: Filter) -> AsyncIterator[list[DeadLetter]]:
         """What a filter finds of the dead letters that there are now."""

@@ -45,6 +45,15 @@ class Health(health_pb2_grpc.HealthServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service")
         return health_pb2.HealthCheckResponse(status=self._status(request.service))
 
+    async def List(self, _: Any, __: Context) -> Any:  # noqa: N802
+        """How each service is, by its name: a HealthListResponse, which the type stubs lack."""
+        return health_pb2.HealthListResponse(  # type: ignore[attr-defined]
+            statuses={
+                name: health_pb2.HealthCheckResponse(status=self._status(name))
+                for name in self._serving
+            }
+        )
+
     async def Watch(  # noqa: N802
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:

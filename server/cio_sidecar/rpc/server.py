@@ -6,9 +6,8 @@ from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
-from cio_sidecar.rpc.address import port_of, require_free
+from cio_sidecar.rpc.address import SocketAccess, port_of, require_free, socket_path
 from cio_sidecar.rpc.delivery_service import SERVICE as DELIVERY
 from cio_sidecar.rpc.delivery_service import DeliveryService
 from cio_sidecar.rpc.health import Health
@@ -16,17 +15,23 @@ from cio_sidecar.rpc.ingest import SERVICE as INGEST
 from cio_sidecar.rpc.ingest import IngestService
 from cio_sidecar.rpc.mapping_service import SERVICE as MAPPING
 from cio_sidecar.rpc.mapping_service import MappingService
+from cio_sidecar.rpc.reflection import enable_reflection
 
 MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """The largest message that a caller may send."""
+METADATA_BYTES: Final = 16 * 1024
+"""The largest metadata of a call, counted as HTTP/2 counts headers: 32 bytes for each on top."""
 
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
-    # Callers may keep idle connections alive with pings, as often as every ten seconds.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # Callers may keep connections alive with pings, idle ones too, as often as every second.
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Between two limits gRPC would reject calls at random.
+    ("grpc.max_metadata_size", METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES),
 )
 
 
@@ -34,8 +39,14 @@ class Server:
     """The services at an address, and, where one is shared, at that too."""
 
     def __init__(
-        self, ingest: IngestService, mapping: MappingService, delivery: DeliveryService
+        self,
+        ingest: IngestService,
+        mapping: MappingService,
+        delivery: DeliveryService,
+        socket: SocketAccess,
     ) -> None:
+        """``socket``: who may connect to a unix socket."""
+        self._socket = socket
         self._ingest = ingest
         self._delivery = delivery
         self._health = Health()
@@ -79,16 +90,16 @@ class Server:
         server = grpc.aio.server(options=(*_OPTIONS, ("grpc.so_reuseport", int(shared))))
         server.add_generic_rpc_handlers(tuple(handlers.values()))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (*handlers, _HEALTH, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
+        enable_reflection((*handlers, _HEALTH), server)
         await require_free(listen, shared=shared)
-        try:
-            if credentials is None:
-                port = server.add_insecure_port(listen)
-            else:
-                port = server.add_secure_port(listen, credentials)
-        except RuntimeError:
-            port = 0
+        with self._socket.applied_to(socket_path(listen)):
+            try:
+                if credentials is None:
+                    port = server.add_insecure_port(listen)
+                else:
+                    port = server.add_secure_port(listen, credentials)
+            except RuntimeError:
+                port = 0
         if not port:
             raise OSError(f"can't listen on {listen}: gRPC's line above says why")
         await server.start()

@@ -74,23 +74,30 @@ class SqliteQueue:
     def _tell_condition(self) -> None:
         self.on_condition()
 
-    async def put(self, entries: Sequence[Entry], line: Line | None = None) -> list[bool]:
+    async def put(
+        self,
+        entries: Sequence[Entry],
+        line: Line | None = None,
+        *,
+        abandoned: Callable[[list[bool]], None] = lambda _: None,
+    ) -> list[bool]:
         """Store events; returns when they are on disk.
 
         Each result says whether the event is new: False where its message_id was accepted before,
         within the dedup window. ``line`` is that of the puts among which this one keeps its place.
-        Raises QueueFull or QueueError; then none was stored.
+        Raises QueueFull or QueueError; then none was stored. A cancelled caller's events are stored
+        all the same: ``abandoned`` is called with the results.
         """
-
         try:
             if line is None:
-                results = await self._worker.put(entries)
+                results = await self._worker.put(entries, abandoned)
             else:
                 results = await self._worker.run(
                     self._put_job(entries, line),
                     writes=True,
                     stores=len(entries),
                     on_failure=line.fail,
+                    abandoned=abandoned,
                 )
         except asyncio.CancelledError:
             # The caller went away, the job is still done: whoever leases now comes after it.

@@ -47,6 +47,22 @@ def _nothing(_: object) -> None:
     pass
 
 
+async def _result(
+    future: "asyncio.Future[_Result]", abandoned: Callable[[_Result], None]
+) -> _Result:
+    """The result of a job, which goes on though its caller is cancelled."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+
+        def done(_: object) -> None:
+            if not future.cancelled() and future.exception() is None:
+                abandoned(future.result())
+
+        future.add_done_callback(done)
+        raise
+
+
 class Worker:
     """Runs jobs on a thread of its own, in groups that share a transaction and an fsync.
 
@@ -90,22 +106,28 @@ class Worker:
         writes: bool,
         stores: int = 0,
         on_failure: Callable[[QueueError], None] = _nothing,
+        abandoned: Callable[[_Result], None] = _nothing,
     ) -> _Result:
         """Run a job; returns what it returns, for one that writes when it is on disk.
 
         ``stores``: how many events it stores. ``on_failure`` is called on the thread, before it
-        runs any other job, where the job or its transaction fails.
+        runs any other job, where the job or its transaction fails. A cancelled caller does not stop
+        the job: ``abandoned`` is called with its result.
         """
         future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._add(_Job(work, future, writes, on_failure), stores)
-        return await future
+        return await _result(future, abandoned)
 
-    async def put(self, entries: Sequence[Entry]) -> list[bool]:
-        """Store events, as Events.put() does; returns when they are on disk."""
+    async def put(
+        self, entries: Sequence[Entry], abandoned: Callable[[list[bool]], None] = _nothing
+    ) -> list[bool]:
+        """Store events, as Events.put() does; returns when they are on disk. ``abandoned`` is that
+        of run().
+        """
         future: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
         job = _Job(lambda db: self._events.put(db, entries), future, True, _nothing, entries)
         self._add(job, len(entries))
-        return await future
+        return await _result(future, abandoned)
 
     def _add(self, job: _Job, stores: int) -> None:
         if self._closed:

@@ -13,11 +13,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class PauseReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class HoldReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    PAUSE_REASON_UNSPECIFIED: _ClassVar[PauseReason]
-    PAUSE_REASON_CREDENTIALS: _ClassVar[PauseReason]
-    PAUSE_REASON_OPERATOR: _ClassVar[PauseReason]
+    HOLD_REASON_UNSPECIFIED: _ClassVar[HoldReason]
+    HOLD_REASON_CREDENTIALS: _ClassVar[HoldReason]
+    HOLD_REASON_WRONG_ADDRESS: _ClassVar[HoldReason]
+    HOLD_REASON_CIRCUIT_BREAKER: _ClassVar[HoldReason]
+    HOLD_REASON_RETRY_AFTER: _ClassVar[HoldReason]
+    HOLD_REASON_OUTAGE: _ClassVar[HoldReason]
 
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -25,9 +28,12 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_DELIVERED: _ClassVar[Outcome]
     OUTCOME_RETRIED: _ClassVar[Outcome]
     OUTCOME_DEAD_LETTERED: _ClassVar[Outcome]
-PAUSE_REASON_UNSPECIFIED: PauseReason
-PAUSE_REASON_CREDENTIALS: PauseReason
-PAUSE_REASON_OPERATOR: PauseReason
+HOLD_REASON_UNSPECIFIED: HoldReason
+HOLD_REASON_CREDENTIALS: HoldReason
+HOLD_REASON_WRONG_ADDRESS: HoldReason
+HOLD_REASON_CIRCUIT_BREAKER: HoldReason
+HOLD_REASON_RETRY_AFTER: HoldReason
+HOLD_REASON_OUTAGE: HoldReason
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_DELIVERED: Outcome
 OUTCOME_RETRIED: Outcome
@@ -38,7 +44,7 @@ class GetStatsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatsResponse(_message.Message):
-    __slots__ = ("waiting_events", "waiting_bytes", "oldest_accepted_at", "dead_letters", "dead_letter_bytes", "requests_in_flight", "delivered", "retried", "dead_lettered", "pauses", "trouble", "max_waiting_events", "max_waiting_bytes", "full_because")
+    __slots__ = ("waiting_events", "waiting_bytes", "oldest_accepted_at", "dead_letters", "dead_letter_bytes", "requests_in_flight", "delivered", "retried", "dead_lettered", "pause", "hold", "max_waiting_events", "max_waiting_bytes", "full_because")
     WAITING_EVENTS_FIELD_NUMBER: _ClassVar[int]
     WAITING_BYTES_FIELD_NUMBER: _ClassVar[int]
     OLDEST_ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -48,8 +54,8 @@ class GetStatsResponse(_message.Message):
     DELIVERED_FIELD_NUMBER: _ClassVar[int]
     RETRIED_FIELD_NUMBER: _ClassVar[int]
     DEAD_LETTERED_FIELD_NUMBER: _ClassVar[int]
-    PAUSES_FIELD_NUMBER: _ClassVar[int]
-    TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
     MAX_WAITING_EVENTS_FIELD_NUMBER: _ClassVar[int]
     MAX_WAITING_BYTES_FIELD_NUMBER: _ClassVar[int]
     FULL_BECAUSE_FIELD_NUMBER: _ClassVar[int]
@@ -62,32 +68,32 @@ class GetStatsResponse(_message.Message):
     delivered: int
     retried: int
     dead_lettered: int
-    pauses: _containers.RepeatedCompositeFieldContainer[DeliveryPause]
-    trouble: DeliveryTrouble
+    pause: DeliveryPause
+    hold: DeliveryHold
     max_waiting_events: int
     max_waiting_bytes: int
     full_because: str
-    def __init__(self, waiting_events: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., oldest_accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dead_letters: _Optional[int] = ..., dead_letter_bytes: _Optional[int] = ..., requests_in_flight: _Optional[int] = ..., delivered: _Optional[int] = ..., retried: _Optional[int] = ..., dead_lettered: _Optional[int] = ..., pauses: _Optional[_Iterable[_Union[DeliveryPause, _Mapping]]] = ..., trouble: _Optional[_Union[DeliveryTrouble, _Mapping]] = ..., max_waiting_events: _Optional[int] = ..., max_waiting_bytes: _Optional[int] = ..., full_because: _Optional[str] = ...) -> None: ...
+    def __init__(self, waiting_events: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., oldest_accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dead_letters: _Optional[int] = ..., dead_letter_bytes: _Optional[int] = ..., requests_in_flight: _Optional[int] = ..., delivered: _Optional[int] = ..., retried: _Optional[int] = ..., dead_lettered: _Optional[int] = ..., pause: _Optional[_Union[DeliveryPause, _Mapping]] = ..., hold: _Optional[_Union[DeliveryHold, _Mapping]] = ..., max_waiting_events: _Optional[int] = ..., max_waiting_bytes: _Optional[int] = ..., full_because: _Optional[str] = ...) -> None: ...
 
-class DeliveryTrouble(_message.Message):
-    __slots__ = ("description", "since", "failures", "next_attempt_in")
+class DeliveryPause(_message.Message):
+    __slots__ = ("since",)
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    since: _timestamp_pb2.Timestamp
+    def __init__(self, since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class DeliveryHold(_message.Message):
+    __slots__ = ("reason", "description", "since", "failures", "next_attempt_in")
+    REASON_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     FAILURES_FIELD_NUMBER: _ClassVar[int]
     NEXT_ATTEMPT_IN_FIELD_NUMBER: _ClassVar[int]
+    reason: HoldReason
     description: str
     since: _timestamp_pb2.Timestamp
     failures: int
     next_attempt_in: _duration_pb2.Duration
-    def __init__(self, description: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failures: _Optional[int] = ..., next_attempt_in: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
-
-class DeliveryPause(_message.Message):
-    __slots__ = ("reason", "description")
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
-    reason: PauseReason
-    description: str
-    def __init__(self, reason: _Optional[_Union[PauseReason, str]] = ..., description: _Optional[str] = ...) -> None: ...
+    def __init__(self, reason: _Optional[_Union[HoldReason, str]] = ..., description: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failures: _Optional[int] = ..., next_attempt_in: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class DeadLetterFilter(_message.Message):
     __slots__ = ("reason", "statuses", "died_after", "died_before", "message_ids", "event_types", "event_names")
@@ -244,16 +250,18 @@ class PauseResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ResumeRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("accept_rejections",)
+    ACCEPT_REJECTIONS_FIELD_NUMBER: _ClassVar[int]
+    accept_rejections: bool
+    def __init__(self, accept_rejections: _Optional[bool] = ...) -> None: ...
 
 class ResumeResponse(_message.Message):
-    __slots__ = ("pauses", "trouble")
-    PAUSES_FIELD_NUMBER: _ClassVar[int]
-    TROUBLE_FIELD_NUMBER: _ClassVar[int]
-    pauses: _containers.RepeatedCompositeFieldContainer[DeliveryPause]
-    trouble: DeliveryTrouble
-    def __init__(self, pauses: _Optional[_Iterable[_Union[DeliveryPause, _Mapping]]] = ..., trouble: _Optional[_Union[DeliveryTrouble, _Mapping]] = ...) -> None: ...
+    __slots__ = ("pause", "hold")
+    PAUSE_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    pause: DeliveryPause
+    hold: DeliveryHold
+    def __init__(self, pause: _Optional[_Union[DeliveryPause, _Mapping]] = ..., hold: _Optional[_Union[DeliveryHold, _Mapping]] = ...) -> None: ...
 
 class WatchOutcomesRequest(_message.Message):
     __slots__ = ("reveal",)

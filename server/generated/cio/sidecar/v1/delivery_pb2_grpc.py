@@ -160,15 +160,15 @@ class DeliveryServiceServicer:
 
     def Pause(self, request, context):
         """Pauses delivery until Resume or a restart: events are accepted and kept,
-        what is in flight ends as ever. Apart from the pause for refused
-        credentials, which ends by itself.
+        what is in flight ends as usual.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Resume(self, request, context):
-        """Ends what Pause began; OK also where there is no such pause.
+        """Resumes delivery at once: ends a pause and any hold, and tries everything
+        that waits for its next attempt. OK also if there is neither.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,11 +68,12 @@ class DeliveryServiceStub:
     """Gives dead letters whole, those accepted first first."""
     Pause: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.PauseRequest, _delivery_pb2.PauseResponse]
     """Pauses delivery until Resume or a restart: events are accepted and kept,
-    what is in flight ends as ever. Apart from the pause for refused
-    credentials, which ends by itself.
+    what is in flight ends as usual.
     """
     Resume: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.ResumeRequest, _delivery_pb2.ResumeResponse]
-    """Ends what Pause began; OK also where there is no such pause."""
+    """Resumes delivery at once: ends a pause and any hold, and tries everything
+    that waits for its next attempt. OK also if there is neither.
+    """
     WatchOutcomes: _grpc.UnaryStreamMultiCallable[_delivery_pb2.WatchOutcomesRequest, _delivery_pb2.WatchOutcomesResponse]
     """Tells what comes of each event, as it happens, from the moment at which
     the call's initial metadata arrives. A watcher that reads too slowly loses
@@ -120,11 +121,12 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """Gives dead letters whole, those accepted first first."""
     Pause: _aio.UnaryUnaryMultiCallable[_delivery_pb2.PauseRequest, _delivery_pb2.PauseResponse]  # type: ignore[assignment]
     """Pauses delivery until Resume or a restart: events are accepted and kept,
-    what is in flight ends as ever. Apart from the pause for refused
-    credentials, which ends by itself.
+    what is in flight ends as usual.
     """
     Resume: _aio.UnaryUnaryMultiCallable[_delivery_pb2.ResumeRequest, _delivery_pb2.ResumeResponse]  # type: ignore[assignment]
-    """Ends what Pause began; OK also where there is no such pause."""
+    """Resumes delivery at once: ends a pause and any hold, and tries everything
+    that waits for its next attempt. OK also if there is neither.
+    """
     WatchOutcomes: _aio.UnaryStreamMultiCallable[_delivery_pb2.WatchOutcomesRequest, _delivery_pb2.WatchOutcomesResponse]  # type: ignore[assignment]
     """Tells what comes of each event, as it happens, from the moment at which
     the call's initial metadata arrives. A watcher that reads too slowly loses
@@ -211,8 +213,7 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.PauseResponse, _abc.Awaitable[_delivery_pb2.PauseResponse]]:
         """Pauses delivery until Resume or a restart: events are accepted and kept,
-        what is in flight ends as ever. Apart from the pause for refused
-        credentials, which ends by itself.
+        what is in flight ends as usual.
         """
 
     @_abc_1.abstractmethod
@@ -221,7 +222,9 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_pb2.ResumeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.ResumeResponse, _abc.Awaitable[_delivery_pb2.ResumeResponse]]:
-        """Ends what Pause began; OK also where there is no such pause."""
+        """Resumes delivery at once: ends a pause and any hold, and tries everything
+        that waits for its next attempt. OK also if there is neither.
+        """
 
     @_abc_1.abstractmethod
     def WatchOutcomes(
