@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
+from time import monotonic
 from typing import Final
 
 from cio_sidecar.delivery.queue.entry import Entry, Line, pack
@@ -27,12 +28,8 @@ from cio_sidecar.renderer import Refused, Renderer
 RETRY_SECONDS: Final = 1
 """After how many seconds a caller who was turned away may try again."""
 
-_SLICE_EVENTS: Final = 250
-"""How many events are mapped before others have their turn."""
-_SLICE_BYTES: Final = 256 * 1024
-"""At how many bytes of them, too."""
-_REFUSAL_EVENTS: Final = 5
-"""For how many events one counts that the tables reject: to say why takes longer."""
+_SLICE_SECONDS: Final = 0.02
+"""How long events are mapped before other work has its turn."""
 _DETAILS_CHARACTERS: Final = 256 * 1024
 """How much a call is told of its rejected events, and of warnings."""
 _SHORT_CHARACTERS: Final = 40
@@ -144,12 +141,11 @@ class Intake:
         rendering = Rendered()
         receipts, stored, entries = rendering.receipts, rendering.stored, rendering.entries
         details = _Details()
-        slice_events = slice_bytes = 0
+        until = monotonic() + _SLICE_SECONDS
         for event in events:
-            slice_events += 1
-            if slice_events > _SLICE_EVENTS or slice_bytes > _SLICE_BYTES:
-                slice_events = slice_bytes = 0
+            if monotonic() > until:
                 await asyncio.sleep(0)
+                until = monotonic() + _SLICE_SECONDS
             if isinstance(event, Refused):
                 receipts.append(_refusal(event, details))
                 continue
@@ -161,11 +157,9 @@ class Intake:
             if isinstance(rendered, Refused):
                 if filled_in:
                     rendered = Refused("", rendered.violations)
-                slice_events += _REFUSAL_EVENTS
                 receipts.append(_refusal(rendered, details))
                 continue
             size = len(rendered.event)
-            slice_bytes += size
             if size > most_bytes:
                 refused = Refused(
                     "" if filled_in else rendered.message_id, [too_large(size, self.limits)]

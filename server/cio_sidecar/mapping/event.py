@@ -3,7 +3,10 @@
 import math
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
+
+import orjson
 
 from cio_sidecar.mapping.errors import (
     FIELD_CHARACTERS,
@@ -41,6 +44,7 @@ MAX_DEPTH: Final = 254
 INTEGERS: Final = range(-(2**63), 2**64)
 """The whole numbers that can be sent."""
 
+_AT_ONCE: Final = 128
 _TOO_DEEP: Final = f"objects and lists nest deeper than {MAX_DEPTH} levels: flatten them"
 _PLAIN: Final = (bool, type(None), dict, list)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -134,13 +138,13 @@ def _unfit_places(event: Event) -> Iterator[tuple[list[Any], str, str]]:
             if key.__class__ is str:
                 if what := _unfit_value(key):
                     yield path, "INVALID_VALUE", f"the key {what}"
-            elif key.__class__ is not int or levels[-1].__class__ is not enumerate:
+            elif key.__class__ is not int:
                 yield path, "INVALID_VALUE", "a key must be text"
             if kind is dict or kind is list:
                 if len(levels) >= MAX_DEPTH:
                     yield path[:1], "TOO_DEEP", _TOO_DEEP
                     continue
-                levels.append(iter(value.items()) if kind is dict else enumerate(value))
+                levels.append(_suspects(value, len(levels)))
                 path.append(None)
                 break
             if what := _unfit_value(value):
@@ -148,6 +152,33 @@ def _unfit_places(event: Event) -> Iterator[tuple[list[Any], str, str]]:
         else:
             levels.pop()
             path.pop()
+
+
+def _suspects(value: Any, level: int) -> Iterator[tuple[Any, Any]]:
+    """Keys and items of an object or a list at a level, without those that surely are fit.
+
+    To write many at once as JSON is a hundred times faster than to look at each.
+    """
+    items = iter(value.items()) if value.__class__ is dict else enumerate(value)
+    if len(value) <= _AT_ONCE:
+        yield from items
+        return
+    while many := list(islice(items, _AT_ONCE)):
+        nested: Any = dict(many) if value.__class__ is dict else [item for _, item in many]
+        if not _is_surely_fit(nested, level):
+            yield from many
+
+
+def _is_surely_fit(value: Any, level: int) -> bool:
+    nested = value
+    for _ in range(level):
+        # For what nests too deep only together with what it is in.
+        nested = [nested]
+    try:
+        encoded = orjson.dumps(nested)
+    except TypeError:
+        return False
+    return not may_be_unfit(value if value.__class__ is dict else {"": value}, encoded)
 
 
 def _joined(path: list[Any]) -> str:
