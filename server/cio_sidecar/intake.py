@@ -1,5 +1,6 @@
 """Takes events in: fills in what is missing, renders, stores, and says what became of each."""
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -7,16 +8,32 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
+from time import monotonic
 from typing import Final
 
 from cio_sidecar.delivery.queue.entry import Entry, Line, pack
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
-from cio_sidecar.mapping.errors import FieldWarning, Violation
-from cio_sidecar.mapping.event import Event
+from cio_sidecar.mapping.errors import (
+    DESCRIPTION_CHARACTERS,
+    FIELD_CHARACTERS,
+    MOST_VIOLATIONS,
+    FieldWarning,
+    Violation,
+    clip,
+    shorten,
+)
+from cio_sidecar.mapping.event import MESSAGE_ID_BYTES, Event
 from cio_sidecar.renderer import Refused, Renderer
 
 RETRY_SECONDS: Final = 1
 """After how many seconds a caller who was turned away may try again."""
+
+_SLICE_SECONDS: Final = 0.02
+"""How long events are mapped before other work has its turn."""
+_DETAILS_CHARACTERS: Final = 256 * 1024
+"""How much a call is told of its rejected events, and of warnings."""
+_SHORT_CHARACTERS: Final = 40
+"""How much of a field's name where no more than that is told."""
 
 log = logging.getLogger(__name__)
 
@@ -110,18 +127,27 @@ class Intake:
         for: then it is mapped, and gone, while the processor's cache has it. Raises QueueError;
         then none was accepted.
         """
-        return await self.store(self.render(events))
+        return await self.store(await self.render(events))
 
-    def render(self, events: Iterable[Event | Refused]) -> Rendered:
-        """The first half of accept(): map the events, and store nothing yet."""
+    async def render(self, events: Iterable[Event | Refused]) -> Rendered:
+        """The first half of accept(): map the events, and store nothing yet.
+
+        Many or large events are mapped in slices, so that other work never waits for long.
+        """
         received_at = iso_time(self._clock())
         # The events of one call are all mapped by one version of the tables.
         render = self.renderer.render
+        most_bytes = self.limits.max_event_bytes
         rendering = Rendered()
         receipts, stored, entries = rendering.receipts, rendering.stored, rendering.entries
+        details = _Details()
+        until = monotonic() + _SLICE_SECONDS
         for event in events:
+            if monotonic() > until:
+                await asyncio.sleep(0)
+                until = monotonic() + _SLICE_SECONDS
             if isinstance(event, Refused):
-                receipts.append(_refusal(event))
+                receipts.append(_refusal(event, details))
                 continue
             filled_in = complete(event, received_at, self.new_message_id)
             try:
@@ -131,11 +157,17 @@ class Intake:
             if isinstance(rendered, Refused):
                 if filled_in:
                     rendered = Refused("", rendered.violations)
-                receipts.append(_refusal(rendered))
+                receipts.append(_refusal(rendered, details))
                 continue
-            receipt = Receipt(
-                rendered.message_id, Status.ACCEPTED, filled_in, warnings=rendered.warnings
-            )
+            size = len(rendered.event)
+            if size > most_bytes:
+                refused = Refused(
+                    "" if filled_in else rendered.message_id, [too_large(size, self.limits)]
+                )
+                receipts.append(_refusal(refused, details))
+                continue
+            warnings = details.warnings(rendered.warnings) if rendered.warnings else ()
+            receipt = Receipt(rendered.message_id, Status.ACCEPTED, filled_in, warnings=warnings)
             receipts.append(receipt)
             operations = rendered.operations
             if not operations:
@@ -216,5 +248,51 @@ def _failed(event: Event, error: Exception) -> Refused:
     )
 
 
-def _refusal(refused: Refused) -> Receipt:
-    return Receipt(refused.message_id, Status.REFUSED, violations=refused.violations)
+def _refusal(refused: Refused, details: "_Details") -> Receipt:
+    violations = details.violations(refused.violations)
+    # An id that is rejected for its length must not make the answer as large as the request.
+    message_id = refused.message_id[:MESSAGE_ID_BYTES]
+    return Receipt(message_id, Status.REFUSED, violations=violations)
+
+
+def too_large(size: int, limits: CallLimits) -> Violation:
+    """The violation of an event that is larger than an event may be."""
+    what = (
+        f"the event has {size:,} bytes, the limit is {limits.max_event_bytes:,} "
+        "(CIO_EVENT_MAX_BYTES): send less with it"
+    )
+    return Violation("", "TOO_LARGE", what)
+
+
+class _Details:
+    """Bounds the violations and warnings of a call, so that its answer stays small.
+
+    Beyond the bound a rejected event has one violation without a description, and an accepted one
+    a single warning that says that there are some.
+    """
+
+    def __init__(self) -> None:
+        self._left = _DETAILS_CHARACTERS
+
+    def violations(self, violations: Sequence[Violation]) -> list[Violation]:
+        """Those that are told."""
+        if self._left <= 0:
+            first = violations[0]
+            return [Violation(shorten(first.field, _SHORT_CHARACTERS), first.reason, "")]
+        clipped = clip(violations)
+        self._left -= sum([len(each.field) + len(each.description) for each in clipped])
+        return clipped
+
+    def warnings(self, warnings: Sequence[FieldWarning]) -> Sequence[FieldWarning]:
+        """Those that are told."""
+        if self._left <= 0:
+            return [FieldWarning("", "has warnings")]
+        told = [
+            FieldWarning(
+                shorten(warning.field, FIELD_CHARACTERS),
+                shorten(warning.description, DESCRIPTION_CHARACTERS),
+            )
+            for warning in warnings[:MOST_VIOLATIONS]
+        ]
+        self._left -= sum([len(each.field) + len(each.description) for each in told])
+        return told

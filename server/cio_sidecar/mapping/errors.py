@@ -9,7 +9,8 @@ MOST_VIOLATIONS: Final = 12
 """How many violations or warnings of one event a caller is shown."""
 FIELD_CHARACTERS: Final = 200
 """How many characters of a field's name."""
-_DESCRIPTION_CHARACTERS: Final = 300
+DESCRIPTION_CHARACTERS: Final = 300
+"""How many characters of a description."""
 MOST_MISTAKES: Final = 100
 """How many mistakes in tables are listed; the others are counted."""
 _SHOWN_NAMES: Final = 20
@@ -27,6 +28,10 @@ class Violation(NamedTuple):
     """For a person: what was expected, what came, what to do."""
 
 
+MORE: Final = Violation("", "MORE", "more violations are not listed")
+"""Stands behind the last violation that is listed."""
+
+
 class FieldWarning(NamedTuple):
     """One thing that was changed or left out of an event that is accepted all the same."""
 
@@ -37,7 +42,8 @@ class FieldWarning(NamedTuple):
 
 
 def clip(violations: Sequence[Violation], most_bytes: int | None = None) -> list[Violation]:
-    """At most a dozen violations, with fields and descriptions of a bearable length.
+    """At most a dozen violations, with fields and descriptions of bounded length, and MORE if there
+    are others.
 
     ``most_bytes`` bounds what they have together in UTF-8; the first is always among them.
     """
@@ -47,15 +53,14 @@ def clip(violations: Sequence[Violation], most_bytes: int | None = None) -> list
         short = Violation(
             shorten(violation.field, FIELD_CHARACTERS),
             violation.reason,
-            shorten(violation.description, _DESCRIPTION_CHARACTERS),
+            shorten(violation.description, DESCRIPTION_CHARACTERS),
         )
         size += len("".join(short).encode())
         if clipped and most_bytes is not None and size > most_bytes:
             break
         clipped.append(short)
-    more = len(violations) - len(clipped)
-    if more:
-        clipped.append(Violation("", "MORE", f"{more:,} more violations are not listed"))
+    if len(violations) > len(clipped) and violations[len(clipped)] != MORE:
+        clipped.append(MORE)
     return clipped
 
 

@@ -8,10 +8,14 @@ from cio.sidecar.v1 import event_pb2
 from google.protobuf import struct_pb2
 
 from cio_sidecar.mapping.errors import Violation
-from cio_sidecar.mapping.event import EVENT_TYPES, MAX_DEPTH, Event, holds_nonfinite
+from cio_sidecar.mapping.event import EVENT_TYPES, MAX_DEPTH, Event, holds_nonfinite, unfit
 from cio_sidecar.mapping.transforms import json_type
 
 _EXACT_INTEGERS: Final = 2.0**53
+STRUCT_VALUES: Final = 50_000
+"""How many values a Struct may have: at two bytes for each in JSON, as many as the 100,000 bytes of
+data that Customer.io takes.
+"""
 _TOO_DEEP: Final = f"objects and lists nest deeper than {MAX_DEPTH} levels: flatten them"
 
 _TEXT_FIELDS: Final = (
@@ -153,44 +157,61 @@ def _set_object(
             return
         event[name] = value
     elif kind == "struct":
-        event[name] = _struct(message.struct)
-        violations += _nonfinite(name, event[name])
+        values = _Values()
+        try:
+            event[name] = values.object(message.struct)
+        except _TooManyValues:
+            what = (
+                f"a Struct with over {STRUCT_VALUES:,} values: send less, or the bytes of a JSON "
+                "object"
+            )
+            violations.append(Violation(name, "TOO_MANY", what))
+            return
+        if holds_nonfinite((event[name],)):
+            violations += unfit({name: event[name]})
 
 
-def _struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    fields = struct.fields
-    return {key: _value(fields[key]) for key in fields}
+class _TooManyValues(Exception):  # noqa: N818 (named for the condition)
+    """A Struct has more values than are looked at."""
 
 
-def _value(value: struct_pb2.Value) -> Any:
-    # Most values are these; asking for the kind first takes as long as reading one.
-    if text := value.string_value:
-        return text
-    if number := value.number_value:
-        return int(number) if number.is_integer() and abs(number) <= _EXACT_INTEGERS else number
-    kind = value.WhichOneof("kind")
-    if kind == "string_value":
-        return ""
-    if kind == "number_value":
-        return 0
-    if kind == "bool_value":
-        return value.bool_value
-    if kind == "struct_value":
-        return _struct(value.struct_value)
-    if kind == "list_value":
-        return [_value(item) for item in value.list_value.values]
-    return None
+class _Values:
+    """Makes Python's values of a Struct's, which costs a microsecond for each."""
 
+    def __init__(self) -> None:
+        self._left = STRUCT_VALUES
 
-def _nonfinite(path: str, value: Any) -> list[Violation]:
-    """The numbers of a Struct that JSON has none for."""
-    if not holds_nonfinite((value,)):
-        return []
-    if isinstance(value, float):
-        what = f"JSON has no {value}: leave the key out, or send null or text"
-        return [Violation(path, "INVALID_VALUE", what)]
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    return [each for key, item in items for each in _nonfinite(f"{path}.{key}", item)]
+    def object(self, struct: struct_pb2.Struct) -> dict[str, Any]:
+        """An object. Raises _TooManyValues."""
+        fields = struct.fields
+        self._count(len(fields))
+        return {key: self._value(fields[key]) for key in fields}
+
+    def _count(self, values: int) -> None:
+        self._left -= values
+        if self._left < 0:
+            raise _TooManyValues
+
+    def _value(self, value: struct_pb2.Value) -> Any:
+        # Most values are these; asking for the kind first takes as long as reading one.
+        if text := value.string_value:
+            return text
+        if number := value.number_value:
+            return int(number) if number.is_integer() and abs(number) <= _EXACT_INTEGERS else number
+        kind = value.WhichOneof("kind")
+        if kind == "string_value":
+            return ""
+        if kind == "number_value":
+            return 0
+        if kind == "bool_value":
+            return value.bool_value
+        if kind == "struct_value":
+            return self.object(value.struct_value)
+        if kind == "list_value":
+            items = value.list_value.values
+            self._count(len(items))
+            return [self._value(item) for item in items]
+        return None
 
 
 def _invalid_json(name: str, raw: bytes, error: orjson.JSONDecodeError) -> Violation:

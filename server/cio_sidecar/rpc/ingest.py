@@ -1,6 +1,6 @@
 """IngestService: Send, SendBatch and Stream."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -9,16 +9,11 @@ from cio.sidecar.v1 import event_pb2, ingest_pb2
 
 from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.intake import Intake, Receipt, Status
-from cio_sidecar.mapping.event import MESSAGE_ID_BYTES, Event
+from cio_sidecar.mapping.event import Event
 from cio_sidecar.renderer import Refused
-from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode, decode_events
+from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode_event, decode_events
 from cio_sidecar.rpc.event_message import to_event
-from cio_sidecar.rpc.status import (
-    abort_invalid,
-    abort_queue,
-    violation_messages,
-    warning_messages,
-)
+from cio_sidecar.rpc.status import abort_invalid, abort_queue
 from cio_sidecar.rpc.stream import EventStream, required
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -62,9 +57,9 @@ class IngestService:
     async def send(self, data: bytes, context: Context) -> ingest_pb2.SendResponse:
         """Accept one event."""
         try:
-            request = decode(ingest_pb2.SendRequest, data)
+            request = decode_event(ingest_pb2.SendRequest, data, self._intake.limits)
         except InvalidRequest as error:
-            await abort_invalid(context, "INVALID_REQUEST", error.violations)
+            await abort_invalid(context, error.reason, error.violations)
         if not request.HasField("event"):
             await abort_invalid(context, "INVALID_REQUEST", [required("event")])
         (receipt,) = await self._accept([request.event], context)
@@ -77,10 +72,10 @@ class IngestService:
     async def send_batch(self, data: bytes, context: Context) -> ingest_pb2.SendBatchResponse:
         """Accept many events."""
         try:
-            _, events = decode_events(ingest_pb2.SendBatchRequest, data)
+            _, events = decode_events(ingest_pb2.SendBatchRequest, data, self._intake.limits)
         except InvalidRequest as error:
-            await abort_invalid(context, "INVALID_REQUEST", error.violations)
-        if not events:
+            await abort_invalid(context, error.reason, error.violations)
+        if not events.count:
             await abort_invalid(context, "INVALID_REQUEST", [required("events")])
         response = ingest_pb2.SendBatchResponse()
         add = response.results.add
@@ -106,7 +101,7 @@ class IngestService:
         except QueueError as error:
             await abort_queue(context, error)
         except InvalidRequest as error:
-            await abort_invalid(context, "INVALID_REQUEST", error.violations)
+            await abort_invalid(context, error.reason, error.violations)
         finally:
             self._streams.discard(stream)
 
@@ -117,7 +112,7 @@ class IngestService:
             stream.stop()
 
     async def _accept(
-        self, events: Sequence[event_pb2.Event | Undecodable], context: Context
+        self, events: Iterable[event_pb2.Event | Undecodable], context: Context
     ) -> list[Receipt]:
         try:
             return await self._intake.accept(_events(events))
@@ -137,14 +132,15 @@ def _events(messages: Iterable[event_pb2.Event | Undecodable]) -> Iterator[Event
 def _fill(result: ingest_pb2.EventResult, receipt: Receipt) -> None:
     """Make a result of a receipt. Filled where it stands: to copy it in would take four times as
     long."""
-    # An id that is refused for its length must not make the answer as large as the request.
-    result.message_id = receipt.message_id[:MESSAGE_ID_BYTES]
+    result.message_id = receipt.message_id
     status = receipt.status
     result.status = _ACCEPTED if status is Status.ACCEPTED else _STATUS[status]
     if receipt.violations:
-        result.violations.extend(violation_messages(receipt.violations))
+        for field, reason, description in receipt.violations:
+            result.violations.add(field=field, reason=reason, description=description)
     if receipt.warnings:
-        result.warnings.extend(warning_messages(receipt.warnings))
+        for field, description in receipt.warnings:
+            result.warnings.add(field=field, description=description)
 
 
 def _notable(sequence: int, receipts: list[Receipt]) -> list[ingest_pb2.StreamResult]:

@@ -17,7 +17,7 @@ from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.profiles import TableSet
 from cio_sidecar.mapping.table import Input, Level, When
 from cio_sidecar.renderer import Refused, Rendered
-from cio_sidecar.rpc.decode import InvalidRequest, decode
+from cio_sidecar.rpc.decode import InvalidRequest, decode, decode_event
 from cio_sidecar.rpc.event_message import to_event
 from cio_sidecar.rpc.status import abort_invalid, abort_not_found, warning_messages
 
@@ -91,9 +91,9 @@ class MappingService:
     async def render(self, data: bytes, context: Context) -> mapping_pb2.RenderResponse:
         """Show what Customer.io would be asked for an event."""
         try:
-            request = decode(mapping_pb2.RenderRequest, data)
+            request = decode_event(mapping_pb2.RenderRequest, data, self._intake.limits)
         except InvalidRequest as error:
-            await abort_invalid(context, "INVALID_REQUEST", error.violations)
+            await abort_invalid(context, error.reason, error.violations)
         if not request.HasField("event"):
             await abort_invalid(
                 context, "INVALID_REQUEST", [Violation("event", "REQUIRED", "give an event")]

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from typing import Final, NamedTuple
 
 from cio.sidecar.v1 import event_pb2, ingest_pb2
@@ -20,7 +20,7 @@ BYTES_AHEAD: Final = 16 * 1024 * 1024
 """At how many bytes of them no more are read."""
 _FULL_AGAIN_SECONDS: Final = 0.1
 
-ToEvents = Callable[[Sequence[event_pb2.Event | Undecodable]], Iterable[Event | Refused]]
+ToEvents = Callable[[Iterable[event_pb2.Event | Undecodable]], Iterable[Event | Refused]]
 
 
 class Accepted(NamedTuple):
@@ -104,13 +104,13 @@ class EventStream:
             ):
                 self._change.clear()
                 await self._change.wait()
-            request, messages = decode_events(ingest_pb2.StreamRequest, data)
+            request, messages = decode_events(ingest_pb2.StreamRequest, data, self._intake.limits)
             if request.sequence <= last:
                 raise InvalidRequest([_bad_sequence(request.sequence, last)])
-            if not messages:
+            if not messages.count:
                 raise InvalidRequest([required("events")])
             last = request.sequence
-            rendered = self._intake.render(self._to_events(messages))
+            rendered = await self._intake.render(self._to_events(messages))
             # A task runs to its first wait at once, so messages reach the queue in their order.
             previous = asyncio.create_task(self._accept(rendered, previous))
             self._accepting.add(previous)
