@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Any, cast
 
 import pytest
-from cio_sidecar.intake import iso_time
+from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_sidecar.intake import Intake, iso_time
+from cio_sidecar.mapping.profiles import load_profile
+from cio_sidecar.renderer import Renderer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,3 +33,26 @@ def test_a_time_of_whole_milliseconds_is_written_as_it_is(milliseconds: int) -> 
 )
 def test_a_time_is_iso_8601_in_utc_to_the_millisecond(seconds: float, written: str) -> None:
     assert iso_time(seconds) == written
+
+
+async def test_intake_render_of_a_large_call_lets_other_tasks_run() -> None:
+    intake = Intake(
+        Renderer(load_profile("standard")),
+        cast(SqliteQueue, None),
+        clock=lambda: 0.0,
+        new_message_id=lambda: "m",
+    )
+    turns = 0
+
+    def events() -> Iterator[dict[str, Any]]:
+        asyncio.get_running_loop().call_soon(turn)
+        # As many as it takes: how fast the machine is does not matter.
+        while not turns:
+            yield {"type": "track", "event": "e", "userId": "u"}
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+
+    rendered = await asyncio.wait_for(intake.render(events()), 30)
+    assert len(rendered.entries) == len(rendered.receipts) > 1

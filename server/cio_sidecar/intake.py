@@ -30,6 +30,7 @@ RETRY_SECONDS: Final = 1
 
 _SLICE_SECONDS: Final = 0.02
 """How long events are mapped before other work has its turn."""
+_PAUSE_SECONDS: Final = 0.001
 _DETAILS_CHARACTERS: Final = 256 * 1024
 """How much a call is told of its rejected events, and of warnings."""
 _SHORT_CHARACTERS: Final = 40
@@ -144,7 +145,8 @@ class Intake:
         until = monotonic() + _SLICE_SECONDS
         for event in events:
             if monotonic() > until:
-                await asyncio.sleep(0)
+                # Long enough for several turns of the event loop: to answer a caller takes some.
+                await asyncio.sleep(_PAUSE_SECONDS)
                 until = monotonic() + _SLICE_SECONDS
             if isinstance(event, Refused):
                 receipts.append(_refusal(event, details))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 import os
+import tracemalloc
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,7 @@ from cio_conformance.fake import FakeCustomerIO
 from cio_sidecar.customerio import track_v1
 from cio_sidecar.customerio.limits import EVENT_DATA_BYTES, OPERATION_BYTES
 from cio_sidecar.customerio.operation import EVENT_ACTIONS, V1_ONLY, Operation
-from cio_sidecar.mapping.errors import Violation
+from cio_sidecar.mapping.errors import FIELD_CHARACTERS, MOST_VIOLATIONS, Violation
 from cio_sidecar.mapping.event import MAX_DEPTH, unfit
 from cio_sidecar.mapping.profiles import PROFILES, load_profile
 from cio_sidecar.operations import OPERATIONS
@@ -476,3 +477,33 @@ def test_the_message_id_comes_back_as_text_also_when_refused() -> None:
     refused = STANDARD.render({**TRACK, "event": None})
     assert isinstance(refused, Refused)
     assert refused.message_id == "m"
+
+
+def test_unfit_key_of_a_megabyte_above_many_values_is_clipped() -> None:
+    event = {"properties": {"k" * 1_000_000: [*range(3_000), "\0"]}}
+    tracemalloc.start()
+    try:
+        found = unfit(event)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [violation.reason for violation in found] == ["INVALID_VALUE"]
+    assert len(found[0].field) <= FIELD_CHARACTERS
+    assert peak < 1_000_000
+
+
+def test_unfit_values_beyond_a_dozen_are_not_collected() -> None:
+    found = unfit({"properties": {"list": ["\0"] * 1_000}})
+    assert [violation.field for violation in found[:2]] == [
+        "properties.list.0",
+        "properties.list.1",
+    ]
+    assert len(found) == MOST_VIOLATIONS + 1
+    assert found[-1].reason == "MORE"
+
+
+def test_unfit_levels_that_nest_too_deep_are_reported_once() -> None:
+    deep: Any = [[]] * 1_000
+    for _ in range(MAX_DEPTH):
+        deep = [deep]
+    assert [violation.field for violation in unfit({"properties": {"a": deep}})] == ["properties"]

@@ -130,21 +130,22 @@ def _unfit_places(event: Event) -> Iterator[tuple[list[Any], str, str]]:
     long key may stand above millions of values.
     """
     path: list[Any] = [None]
-    levels: list[Iterator[tuple[Any, Any]]] = [iter(event.items())]
+    levels: list[tuple[Any, Iterator[tuple[Any, Any]]]] = [(dict, iter(event.items()))]
     while levels:
-        for key, value in levels[-1]:
+        outer, items = levels[-1]
+        for key, value in items:
             path[-1] = key
             kind = value.__class__
             if key.__class__ is str:
                 if what := _unfit_value(key):
                     yield path, "INVALID_VALUE", f"the key {what}"
-            elif key.__class__ is not int:
+            elif outer is dict:
                 yield path, "INVALID_VALUE", "a key must be text"
             if kind is dict or kind is list:
                 if len(levels) >= MAX_DEPTH:
                     yield path[:1], "TOO_DEEP", _TOO_DEEP
                     continue
-                levels.append(_suspects(value, len(levels)))
+                levels.append((kind, _suspects(value, len(levels))))
                 path.append(None)
                 break
             if what := _unfit_value(value):

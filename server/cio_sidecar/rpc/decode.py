@@ -169,7 +169,7 @@ def _too_many(limits: CallLimits) -> TooManyEvents:
         f"more than {limits.max_events:,} events in a call (CIO_CALL_MAX_EVENTS): send them in "
         "several calls"
     )
-    return TooManyEvents([Violation("events", "TOO_MANY", what)])
+    return TooManyEvents([Violation("events", "TOO_MANY_EVENTS", what)])
 
 
 def _faults(descriptor: Any, data: bytes, walk: _Walk) -> list[Violation]:

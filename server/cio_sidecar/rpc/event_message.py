@@ -16,6 +16,10 @@ STRUCT_VALUES: Final = 50_000
 """How many values a Struct may have: at two bytes for each in JSON, as many as the 100,000 bytes of
 data that Customer.io takes.
 """
+CONTAINERS: Final = 100_000
+"""How many lists and objects the JSON of an object may have. To make them takes far longer than
+other values, and Customer.io takes no data that is so large.
+"""
 _TOO_DEEP: Final = f"objects and lists nest deeper than {MAX_DEPTH} levels: flatten them"
 
 _TEXT_FIELDS: Final = (
@@ -145,6 +149,10 @@ def _set_object(
 ) -> None:
     raw = message.json
     if raw or (kind := message.WhichOneof("value")) == "json":
+        if len(raw) > CONTAINERS and raw.count(b"[") + raw.count(b"{") > CONTAINERS:
+            what = f"over {CONTAINERS:,} lists and objects: send less"
+            violations.append(Violation(name, "TOO_MANY", what))
+            return
         try:
             value = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
