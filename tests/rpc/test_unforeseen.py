@@ -1,12 +1,15 @@
 """A failure that nobody has foreseen refuses one event, and neither its call nor its neighbours."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import grpc
 import pytest
+from cio.sidecar.v1 import delivery_pb2, ingest_pb2
 from cio_sidecar.renderer import Refused, Rendered, Renderer
 
-from tests.rpc.harness import ACCEPTED, REFUSED, Caller, track, violations_of
+from tests.rpc.harness import ACCEPTED, REFUSED, Caller, refusal, track, violations_of
 
 
 async def test_a_failure_of_rendering_refuses_that_event_alone(
@@ -29,3 +32,38 @@ async def test_a_failure_of_rendering_refuses_that_event_alone(
     assert "KeyError in fail" in caplog.text
     assert "privat" not in caplog.text + str(results) + refused.words
     await caller.delivered(2)
+
+
+CALLS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
+    "Send": lambda caller: caller.send(track()),
+    "Stream": lambda caller: caller.stream(
+        [ingest_pb2.StreamRequest(sequence=1, events=[track()])]
+    ),
+    "GetStats": lambda caller: caller.delivery.GetStats(delivery_pb2.GetStatsRequest()),
+    "ExportDeadLetters": lambda caller: read_all(
+        caller.delivery.ExportDeadLetters(delivery_pb2.ExportDeadLettersRequest())
+    ),
+}
+
+
+async def read_all(responses: Any) -> list[Any]:
+    return [response async for response in responses]
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_call_that_fails_tells_nothing_of_a_person(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    def fail(*_: object, **__: object) -> Any:
+        raise KeyError("ann.privat@example.com")
+
+    for method in ("put", "stats", "run"):
+        monkeypatch.setattr(caller.sidecar.queue, method, fail)
+    caplog.set_level(logging.DEBUG)
+    found = await refusal(CALLS[name](caller))
+    monkeypatch.undo()
+    assert (found.code, found.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert "KeyError in fail" in found.words
+    assert "a call failed: KeyError in fail" in caplog.text
+    assert "privat" not in caplog.text + found.words
+    assert "Traceback" not in caplog.text

@@ -12,8 +12,10 @@ from cio_sidecar.mapping.errors import MOST_VIOLATIONS, Violation
 from cio_sidecar.rpc.decode import InvalidRequest
 from cio_sidecar.rpc.masking import Masked
 
-MESSAGE_IDS: Final = 1000
-"""How many message_ids a filter may name."""
+FILTER_ITEMS: Final = 1000
+"""How many items each list of a filter may have."""
+REASON_CHARACTERS: Final = 1000
+"""How long a filter's words of a reason may be; no reason is longer."""
 HIDDEN: Final = "hidden: it could not be masked; --reveal shows it"
 """Replaces the reason of a dead letter that can't be masked."""
 
@@ -24,9 +26,13 @@ log = logging.getLogger(__name__)
 
 def to_filter(message: delivery_pb2.DeadLetterFilter) -> Filter:
     """What a filter asks for. Raises InvalidRequest."""
-    if len(message.message_ids) > MESSAGE_IDS:
-        what = f"{len(message.message_ids):,} ids, the limit is {MESSAGE_IDS:,}: ask several times"
-        raise InvalidRequest([Violation("filter.message_ids", "TOO_MANY", what)])
+    for name in ("message_ids", "statuses", "event_types", "event_names"):
+        if (count := len(getattr(message, name))) > FILTER_ITEMS:
+            what = f"{count:,} items, the limit is {FILTER_ITEMS:,}: ask several times"
+            raise InvalidRequest([Violation(f"filter.{name}", "TOO_MANY", what)])
+    if len(message.reason) > REASON_CHARACTERS:
+        what = f"{len(message.reason):,} characters, the limit is {REASON_CHARACTERS:,}"
+        raise InvalidRequest([Violation("filter.reason", "TOO_LARGE", f"{what}: shorten it")])
     return Filter(
         reason=message.reason,
         statuses=tuple(message.statuses),

@@ -18,6 +18,7 @@ from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.replay import replay
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.renderer import Renderer
+from cio_sidecar.rpc import guard
 from cio_sidecar.rpc.dead_letter_message import (
     chosen,
     moment,
@@ -289,7 +290,7 @@ def _unary(
         except QueueError as error:
             await abort_queue(context, error)
 
-    return grpc.unary_unary_rpc_method_handler(handle, response_serializer=_serialize)
+    return grpc.unary_unary_rpc_method_handler(guard.unary(handle), response_serializer=_serialize)
 
 
 def _stream(
@@ -306,7 +307,9 @@ def _stream(
         except QueueError as error:
             await abort_queue(context, error)
 
-    return grpc.unary_stream_rpc_method_handler(handle, response_serializer=_serialize)
+    return grpc.unary_stream_rpc_method_handler(
+        guard.stream(handle), response_serializer=_serialize
+    )
 
 
 def _serialize(message: Message) -> bytes:

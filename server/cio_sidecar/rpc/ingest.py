@@ -11,6 +11,7 @@ from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.intake import Intake, Receipt, Status
 from cio_sidecar.mapping.event import Event
 from cio_sidecar.renderer import Refused
+from cio_sidecar.rpc import guard
 from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode_event, decode_events
 from cio_sidecar.rpc.event_message import to_event
 from cio_sidecar.rpc.status import abort_invalid, abort_queue
@@ -42,14 +43,16 @@ class IngestService:
             SERVICE,
             {
                 "Send": grpc.unary_unary_rpc_method_handler(
-                    self.send, response_serializer=ingest_pb2.SendResponse.SerializeToString
+                    guard.unary(self.send),
+                    response_serializer=ingest_pb2.SendResponse.SerializeToString,
                 ),
                 "SendBatch": grpc.unary_unary_rpc_method_handler(
-                    self.send_batch,
+                    guard.unary(self.send_batch),
                     response_serializer=ingest_pb2.SendBatchResponse.SerializeToString,
                 ),
                 "Stream": grpc.stream_stream_rpc_method_handler(
-                    self.stream, response_serializer=ingest_pb2.StreamResponse.SerializeToString
+                    guard.stream(self.stream),
+                    response_serializer=ingest_pb2.StreamResponse.SerializeToString,
                 ),
             },
         )

@@ -17,6 +17,7 @@ from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.profiles import TableSet
 from cio_sidecar.mapping.table import Input, Level, When
 from cio_sidecar.renderer import Refused, Rendered
+from cio_sidecar.rpc import guard
 from cio_sidecar.rpc.decode import InvalidRequest, decode, decode_event
 from cio_sidecar.rpc.event_message import to_event
 from cio_sidecar.rpc.status import abort_invalid, abort_not_found, warning_messages
@@ -51,7 +52,7 @@ class MappingService:
             SERVICE,
             {
                 name: grpc.unary_unary_rpc_method_handler(
-                    method, response_serializer=response.SerializeToString
+                    guard.unary(method), response_serializer=response.SerializeToString
                 )
                 for name, (method, response) in methods.items()
             },

@@ -67,6 +67,11 @@ async def abort_not_found(
     await _abort(context, code_pb2.NOT_FOUND, words, reason)
 
 
+async def abort_internal(context: grpc.aio.ServicerContext[object, object], words: str) -> NoReturn:
+    """End the call with INTERNAL."""
+    await _abort(context, code_pb2.INTERNAL, words, "INTERNAL")
+
+
 def violation_messages(violations: Sequence[Violation]) -> list[ingest_pb2.FieldViolation]:
     """Violations as they stand in a result."""
     return [
