@@ -102,8 +102,6 @@ def test_every_setting_is_a_variable_and_all_but_the_secrets_are_flags(
         "dead_letter_max_age_days": "7",
         "dedup_window_seconds": "7",
         "shutdown_grace_seconds": "7",
-        "shutdown_delay_seconds": "7",
-        "ready_requires_delivery": "true",
         "site_id_file": str(write(tmp_path / "site", "s")),
         "api_key_file": str(write(tmp_path / "key", "k")),
         "http_ingest": "127.0.0.1:8088",

@@ -4,12 +4,11 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
 
-from cio_sidecar.app.health import Check
 from cio_sidecar.app.http_protocol import HEADERS_SECONDS, Protocol
 from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.rpc.address import port_of, require_free
@@ -61,23 +60,18 @@ class HttpHost:
         await self._runner.cleanup()
 
 
-Checks = Callable[[], Sequence[Check]]
-
-
 class HttpServer(HttpHost):
-    """Serves /livez, /readyz, /healthz/delivery and /metrics."""
+    """Serves /livez, /readyz and /metrics."""
 
-    def __init__(self, metrics: Metrics, readiness: Checks, delivery: Checks) -> None:
-        """``readiness`` and ``delivery`` return what is checked; one unhealthy check is a 503."""
+    def __init__(self, metrics: Metrics, not_ready_because: Callable[[], str | None]) -> None:
+        """``not_ready_because`` says why the sidecar is not ready; None if it is."""
         self._metrics = metrics
-        self._readiness = readiness
-        self._delivery = delivery
+        self._not_ready_because = not_ready_because
         app = web.Application()
         app.add_routes(
             [
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
-                web.get("/healthz/delivery", self._delivery_health),
                 web.get("/metrics", self._metrics_page),
             ]
         )
@@ -87,19 +81,13 @@ class HttpServer(HttpHost):
         return web.json_response({"live": True})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return _answer("ready", self._readiness())
-
-    async def _delivery_health(self, _: web.Request) -> web.Response:
-        return _answer("healthy", self._delivery())
+        because = self._not_ready_because()
+        if because is None:
+            return web.json_response({"ready": True})
+        return web.json_response({"ready": False, "because": because}, status=503)
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
         return web.Response(
             body=await self._metrics.text(time.time()),
             headers={"Content-Type": "text/plain; version=0.0.4"},
         )
-
-
-def _answer(key: str, checks: Sequence[Check]) -> web.Response:
-    good = all(check.healthy for check in checks)
-    body = {key: good, "checks": [check.as_json() for check in checks]}
-    return web.json_response(body, status=200 if good else 503)

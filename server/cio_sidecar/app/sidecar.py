@@ -1,7 +1,6 @@
 """The sidecar put together: its parts wired, and their life from start to stop."""
 
 import asyncio
-import contextlib
 import logging
 import random
 import ssl
@@ -17,7 +16,6 @@ from ulid import ULID
 
 from cio_sidecar import __version__
 from cio_sidecar.app.config import ConfigError, Settings
-from cio_sidecar.app.health import Check, delivery_check, queue_check
 from cio_sidecar.app.http import HttpHost, HttpServer
 from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.app.reload import Reloader
@@ -58,9 +56,6 @@ class Sidecar:
         self.http_address: str | None = None
         self.http_ingest_address: str | None = None
         self._stack = AsyncExitStack()
-        self._life = Check("lifecycle", "starting", healthy=False, since=time.time())
-        self._queue_since = time.time()
-        self._server: Server | None = None
         self._stopping = False
         self._deadline = 0.0
         self._reload = asyncio.Event()
@@ -83,62 +78,19 @@ class Sidecar:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave()
         self._stopping = True
         self._deadline = time.monotonic() + self.settings.shutdown_grace_seconds
         await self._stack.aclose()
 
     async def until(self, stopped: asyncio.Event) -> None:
-        """Run until ``stopped`` is set, then accept events for the shutdown delay.
-
-        Setting ``stopped`` again ends the delay.
-
-        Raises whatever ends delivery before that: a sidecar that accepts and does not deliver must
-        not look alive.
+        """Run until ``stopped`` is set. Raises whatever ends delivery before that: a sidecar that
+        accepts and does not deliver must not look alive.
         """
-        has_served = not stopped.is_set()
-        await self._wait(stopped)
-        self._leave()
-        delay_seconds = self.settings.shutdown_delay_seconds
-        if delay_seconds and has_served:
-            log.info("shutting down: events are accepted for %g s more", delay_seconds)
-            stopped.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay_seconds):
-                    await self._wait(stopped)
-
-    async def _wait(self, stopped: asyncio.Event) -> None:
-        """Wait for ``stopped``. Raises if delivery ends first."""
         waiting = asyncio.create_task(stopped.wait())
-        try:
-            await asyncio.wait({waiting, self._delivery}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
+        await asyncio.wait({waiting, self._delivery}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
         if self._delivery.done():
-            if not self._delivery.cancelled():
-                self._delivery.result()
-            raise RuntimeError("delivery ended although nothing stopped it")
-
-    def _leave(self) -> None:
-        """Report that the sidecar is not ready; it still accepts what comes."""
-        if self._life.state != "stopping":
-            self._life = Check(
-                "lifecycle",
-                "stopping",
-                healthy=False,
-                since=time.time(),
-                message="shutting down",
-            )
-        self._tell_health()
-
-    def _on_condition(self) -> None:
-        self._queue_since = time.time()
-        self._tell_health()
-
-    def _tell_health(self) -> None:
-        if self._server:
-            accepting = self.queue.not_accepting_because is None
-            self._server.set_accepting(accepting and self._life.state != "stopping")
+            self._delivery.result()
 
     async def _start(self) -> None:
         settings = self.settings
@@ -146,10 +98,17 @@ class Sidecar:
         tables = load_tables(settings)
         self.queue = self._open_queue()
         self._stack.push_async_callback(asyncio.to_thread, self.queue.close)
-        # Health and metrics are served until delivery has ended.
-        last_stops: list[Callable[[], Awaitable[None]]] = []
-        self._stack.push_async_callback(_all, last_stops)
-        sender = await self._stack.enter_async_context(self._make_sender())
+        sender = await self._stack.enter_async_context(
+            Sender(
+                settings.track_url,
+                settings.site_id,
+                settings.api_key.get_secret_value(),
+                connections=settings.concurrency,
+                timeout_seconds=settings.timeout_seconds,
+                user_agent=f"cio-sidecar/{__version__}",
+                secrets=settings.write_keys,
+            )
+        )
         self.dispatcher = Dispatcher(
             self.queue,
             sender,
@@ -181,8 +140,8 @@ class Sidecar:
         if settings.http_listen != "off":
             counters = self.door.counters if self.door else None
             metrics = Metrics(intake, self.queue, self.dispatcher, self.reloader, counters)
-            http = HttpServer(metrics, self._readiness, lambda: [self._delivery_check()])
-            last_stops.append(http.stop)
+            http = HttpServer(metrics, self._not_ready_because)
+            self._stack.push_async_callback(http.stop)
             self.http_address = await self._listening("CIO_HTTP_LISTEN", http.start)
         server = Server(
             IngestService(intake),
@@ -193,10 +152,11 @@ class Sidecar:
         grace_seconds = settings.shutdown_grace_seconds
         stops: list[Callable[[], Awaitable[None]]] = [partial(server.stop, grace_seconds)]
         self._stack.push_async_callback(_all, stops)
-        self._server = server
-        self.queue.on_condition = self._on_condition
+        self.queue.on_condition = lambda: server.set_accepting(
+            self.queue.not_accepting_because is None
+        )
         await self.queue.try_out()
-        self._on_condition()
+        self.queue.on_condition()
         own, shared, tls = self._tls()
         if self.door:
             host = HttpHost(self.door.application(), grace_seconds=grace_seconds, tls=tls)
@@ -207,7 +167,6 @@ class Sidecar:
                 "CIO_SHARED_LISTEN", lambda listen: server.share(listen, shared)
             )
         self.address = await self._listening("CIO_LISTEN", lambda listen: server.start(listen, own))
-        self._life = Check("lifecycle", "serving", since=time.time())
         log.info(
             "serving on %s%s, delivering to %s (api %s, profile %s); %d event(s) in the queue",
             self.address,
@@ -226,21 +185,6 @@ class Sidecar:
             log.info("SDKs of Segment are served on %s://%s", scheme, self.http_ingest_address)
         self._start_task(self._check_credentials(sender))
 
-    def _make_sender(self) -> Sender:
-        settings = self.settings
-        try:
-            return Sender(
-                settings.track_url,
-                settings.site_id,
-                settings.api_key.get_secret_value(),
-                connections=settings.concurrency,
-                timeout_seconds=settings.timeout_seconds,
-                user_agent=f"cio-sidecar/{__version__}",
-                secrets=settings.write_keys,
-            )
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-
     def _make_door(self, intake: Intake) -> Door:
         return Door(
             intake,
@@ -255,7 +199,6 @@ class Sidecar:
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside, until the sidecar stops."""
         task = asyncio.create_task(work)
-        task.add_done_callback(_log_error)
         self._stack.push_async_callback(_end, task)
 
     def _open_queue(self) -> SqliteQueue:
@@ -336,31 +279,10 @@ class Sidecar:
                 region,
             )
 
-    def _readiness(self) -> list[Check]:
-        queue = self.queue
-        checks = [
-            self._life,
-            queue_check(queue.not_accepting_because, queue.full_because, self._queue_since),
-        ]
-        if self.settings.ready_requires_delivery:
-            checks.append(self._delivery_check())
-        return checks
-
-    def _delivery_check(self) -> Check:
-        dispatcher = self.dispatcher
-        return delivery_check(
-            dispatcher.paused_seconds,
-            dispatcher.hold,
-            time.time(),
-            busy=self.queue.waiting > 0,
-        )
-
-
-def _log_error(task: "asyncio.Task[None]") -> None:
-    """Log an unexpected error that ended a background task, by its class alone."""
-    if not task.cancelled() and (error := task.exception()):
-        name = getattr(task.get_coro(), "__qualname__", "a task")
-        log.error("internal error: %s ended (%s)", name, type(error).__name__)
+    def _not_ready_because(self) -> str | None:
+        if self._stopping:
+            return "shutting down"
+        return self.queue.not_accepting_because
 
 
 async def _end(task: "asyncio.Task[None]") -> None:
