@@ -354,6 +354,16 @@ async def test_every_mistake_in_an_overlay_is_named_by_file_and_line(
     assert f"{folder / 'b.yaml'}:" in message
 
 
+async def test_start_names_a_proxy_that_can_not_be_used(
+    make_settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://ann:secret@:x")
+    message = await start_refused(make_settings(base_url="https://cio.invalid"))
+    assert message.startswith("HTTPS_PROXY: expected")
+    assert "secret" not in message
+
+
 # The end
 
 

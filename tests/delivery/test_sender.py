@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -71,6 +73,63 @@ class TestTheSender:
         assert "ann" not in str(caught.value)
         assert caught.value.__cause__ is None
 
+    async def test_send_accepts_large_headers(self, url: str, fake: Script) -> None:
+        many = {f"X-{number}": "x" for number in range(200)}
+        fake.script = lambda _: Response(200, b"{}", {"X-Long": "x" * 60_000, **many})
+        async with self.sender(url) as sender:
+            assert (await sender.send(Asked("POST", "/api/v2/batch", b"{}"))).status == 200
+
+    async def test_send_reports_the_host_of_a_redirect(self, url: str, fake: Script) -> None:
+        location = {"Location": "https://ann:secret@other.example/x?token=1"}
+        fake.script = lambda _: Response(302, b"", location)
+        async with self.sender(url) as sender:
+            answer = await sender.send(Asked("POST", "/api/v2/batch", b"{}"))
+        assert answer.location_host == "other.example"
+
+    @pytest.mark.parametrize(
+        ("encoding", "sent", "read"),
+        [
+            ("gzip", gzip.compress(b"{}"), b"{}"),
+            ("gzip", gzip.compress(b"x" * 50_000_000), b"x" * 1024 * 1024),
+            ("gzip", b"not gzip", b"not gzip"),
+            ("unknown", b"{}", b"{}"),
+        ],
+        ids=["small", "bomb", "broken", "unknown"],
+    )
+    async def test_send_bounds_a_decompressed_answer(
+        self, url: str, fake: Script, encoding: str, sent: bytes, read: bytes
+    ) -> None:
+        fake.script = lambda _: Response(400, sent, {"Content-Encoding": encoding})
+        async with self.sender(url) as sender:
+            answer = await sender.send(Asked("POST", "/api/v2/batch", b"{}"))
+        assert (answer.status, answer.body) == (400, read)
+
+    @pytest.mark.parametrize(
+        ("raw", "why"),
+        [
+            (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", "header over 64 KB"),
+            (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1100 + b"\r\n", "over 1,000 headers"),
+            (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "not HTTP"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "not HTTP"),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "bad chunk"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "ends early"),
+            (b"", "closed before the answer"),
+        ],
+        ids=["long", "many", "status", "length", "chunk", "short", "nothing"],
+    )
+    async def test_send_reports_what_is_wrong_with_an_answer(self, raw: bytes, why: str) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(raw)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, self.sender(f"http://127.0.0.1:{port}") as sender:
+            with pytest.raises(Unreachable, match=why):
+                await sender.send(Asked("GET", "/", b""))
+
 
 class TestTheProxy:
     @pytest.fixture(autouse=True)
@@ -105,3 +164,40 @@ class TestTheProxy:
     ) -> None:
         monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
         assert proxy_of(f"http://{host}") is None
+
+    def test_without_a_scheme_is_taken_as_http(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "ann:secret@proxy:3128")
+        assert proxy_of("https://track.customer.io") == "http://ann:secret@proxy:3128"
+
+    @pytest.mark.parametrize("value", ["socks5://p:1", "http://p:secret", "http://", "p:99999"])
+    def test_that_can_not_be_used_names_the_variable(
+        self, monkeypatch: pytest.MonkeyPatch, value: str
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", value)
+        with pytest.raises(ValueError, match="HTTPS_PROXY: expected http://host:port") as caught:
+            proxy_of("https://track.customer.io")
+        assert "secret" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("url", "no_proxy"),
+        [("http://10.1.2.3", "10.0.0.0/8"), ("http://cio.example:8080", "cio.example:8080")],
+    )
+    def test_is_not_used_for_a_network_or_port_in_no_proxy(
+        self, monkeypatch: pytest.MonkeyPatch, url: str, no_proxy: str
+    ) -> None:
+        monkeypatch.setenv("HTTP_PROXY", "proxy:3128")
+        monkeypatch.setenv("NO_PROXY", f"other.example, {no_proxy}")
+        assert proxy_of(url) is None
+
+    async def test_that_wants_credentials_is_an_answer_even_for_a_tunnel(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with server, TestTheSender().sender("https://cio.invalid") as sender:
+            assert (await sender.send(Asked("GET", "/", b""))).status == 407

@@ -96,16 +96,7 @@ class Sidecar:
         tables = load_tables(settings)
         self.queue = self._open_queue()
         self._stack.push_async_callback(asyncio.to_thread, self.queue.close)
-        sender = await self._stack.enter_async_context(
-            Sender(
-                settings.track_url,
-                settings.site_id,
-                settings.api_key.get_secret_value(),
-                connections=settings.concurrency,
-                timeout_seconds=settings.timeout_seconds,
-                user_agent=f"cio-sidecar/{__version__}",
-            )
-        )
+        sender = await self._stack.enter_async_context(self._make_sender())
         self.dispatcher = Dispatcher(
             self.queue,
             sender,
@@ -180,6 +171,20 @@ class Sidecar:
             scheme = "https" if tls else "http"
             log.info("SDKs of Segment are served on %s://%s", scheme, self.http_ingest_address)
         self._start_task(self._check_credentials(sender))
+
+    def _make_sender(self) -> Sender:
+        settings = self.settings
+        try:
+            return Sender(
+                settings.track_url,
+                settings.site_id,
+                settings.api_key.get_secret_value(),
+                connections=settings.concurrency,
+                timeout_seconds=settings.timeout_seconds,
+                user_agent=f"cio-sidecar/{__version__}",
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
 
     def _make_door(self, intake: Intake) -> Door:
         return Door(
