@@ -357,11 +357,14 @@ async def test_every_mistake_in_an_overlay_is_named_by_file_and_line(
 async def test_start_names_a_proxy_that_can_not_be_used(
     make_settings: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("https_proxy", raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", "http://ann:secret@:x")
-    message = await start_refused(make_settings(base_url="https://cio.invalid"))
-    assert message.startswith("HTTPS_PROXY: expected")
+    monkeypatch.setenv("https_proxy", "http://ann:secret@:x")
+    monkeypatch.setenv("no_proxy", "")
+    settings = make_settings(base_url="https://cio.invalid")
+    message = await start_refused(settings)
+    assert message.startswith("https_proxy: expected")
     assert "secret" not in message
+    # Nothing was touched.
+    assert not settings.data_dir.exists()
 
 
 # The end
@@ -393,10 +396,10 @@ async def test_readiness_goes_off_while_calls_at_hand_still_hold_the_end_up(
     waiting, go = asyncio.Event(), asyncio.Event()
     put = SqliteQueue.put
 
-    async def put_late(*given: Any) -> list[bool]:
+    async def put_late(*given: Any, **named: Any) -> list[bool]:
         waiting.set()
         await go.wait()
-        return await put(*given)
+        return await put(*given, **named)
 
     monkeypatch.setattr(SqliteQueue, "put", put_late)
     sidecar = Sidecar(make_settings(http_listen="127.0.0.1:0", shutdown_grace_seconds=60))

@@ -1,10 +1,9 @@
 """A channel to a running sidecar, for the commands."""
 
-from ipaddress import ip_address
-
 import grpc
 
 from cio_sidecar.app.command import Target
+from cio_sidecar.delivery.proxy import is_this_machine
 
 
 def channel_options(address: str) -> list[tuple[str, int]]:
@@ -24,16 +23,7 @@ def _is_local(address: str) -> bool:
     if colon and scheme in ("dns", "ipv4", "ipv6"):
         address = rest.rpartition("/")[2]
     # A port may be missing, and an IPv6 address has colons of its own.
-    for host in (address, address.rpartition(":")[0]):
-        name = host.strip("[]").lower().rstrip(".")
-        try:
-            ip = ip_address(name)
-        except ValueError:
-            if name == "localhost":
-                return True
-        else:
-            return ip.is_loopback or ip.is_unspecified
-    return False
+    return is_this_machine(address) or is_this_machine(address.rpartition(":")[0])
 
 
 def open_channel(target: Target) -> grpc.Channel:

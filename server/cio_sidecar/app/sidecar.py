@@ -24,6 +24,7 @@ from cio_sidecar.app.tables import load_tables
 from cio_sidecar.app.tls import TlsFiles
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.hold import HoldReason
+from cio_sidecar.delivery.proxy import ProxyError
 from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender, Unreachable
@@ -94,9 +95,9 @@ class Sidecar:
         settings = self.settings
         settings.require_credentials()
         tables = load_tables(settings)
+        sender = await self._stack.enter_async_context(self._make_sender())
         self.queue = self._open_queue()
         self._stack.push_async_callback(asyncio.to_thread, self.queue.close)
-        sender = await self._stack.enter_async_context(self._make_sender())
         self.dispatcher = Dispatcher(
             self.queue,
             sender,
@@ -183,7 +184,7 @@ class Sidecar:
                 timeout_seconds=settings.timeout_seconds,
                 user_agent=f"cio-sidecar/{__version__}",
             )
-        except ValueError as error:
+        except ProxyError as error:
             raise ConfigError(str(error)) from None
 
     def _make_door(self, intake: Intake) -> Door:

@@ -3,12 +3,12 @@
 import asyncio
 import errno
 import os
+import re
+import ssl
 import zlib
 from base64 import b64encode
-from ipaddress import ip_address, ip_network
 from types import TracebackType
 from typing import Final, Self
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import http_exceptions
@@ -17,6 +17,7 @@ from yarl import URL
 from cio_sidecar.customerio.outcome import Answer
 from cio_sidecar.customerio.request import Request
 from cio_sidecar.customerio.track_v1 import REGION_PATH
+from cio_sidecar.delivery.proxy import proxy_of
 
 ANSWER_BYTES: Final = 1024 * 1024
 """How much of an answer is read, and how much of it is kept once it is decompressed."""
@@ -24,8 +25,17 @@ ANSWER_BYTES: Final = 1024 * 1024
 HEADER_BYTES: Final = 64 * 1024
 """The longest header line of an answer."""
 
-HEADERS: Final = 1000
+HEADERS: Final = 2000
 """How many headers an answer may have."""
+
+_GZIP: Final = zlib.MAX_WBITS | 16
+# Some servers send deflate without the header of zlib.
+_WBITS: Final = {
+    "gzip": (_GZIP,),
+    "x-gzip": (_GZIP,),
+    "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS),
+}
+_HOST: Final = re.compile(r"[A-Za-z0-9.:_-]{1,255}")
 
 
 class Unreachable(Exception):  # noqa: N818 (named for the condition)
@@ -47,11 +57,11 @@ class Sender:
     ) -> None:
         """Open no connection yet. Must be called on the running event loop.
 
-        Raises ValueError, which names the variable, if the proxy of the environment can't be used.
-        ``timeout_seconds`` bounds a request from its start to the end of the answer.
+        ``timeout_seconds`` bounds a request from its start to the end of the answer. Raises
+        ProxyError if the environment names a proxy that can't be used.
         """
         self.base_url = base_url.rstrip("/")
-        self._proxy = proxy_of(self.base_url)
+        self._proxy = proxy_of(self.base_url, os.environ)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30),
             headers={
@@ -101,6 +111,7 @@ class Sender:
                 return Answer(407)
             raise self._unreachable(error) from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            # ValueError: what aiohttp can't read of an answer, or of a proxy's.
             raise self._unreachable(error) from None
 
     async def region(self) -> Answer:
@@ -116,12 +127,15 @@ class Sender:
             allow_redirects=False,
             proxy=self._proxy,
         ) as response:
-            body = await response.content.read(ANSWER_BYTES)
-            while not response.content.at_eof() and len(body) < ANSWER_BYTES:
-                body += await response.content.read(ANSWER_BYTES - len(body))
+            try:
+                body = await _read(response)
+            except TimeoutError:
+                raise Unreachable(
+                    f"{self.base_url} answered HTTP {response.status}, but {_why_no_end(response)}"
+                ) from None
             return Answer(
                 response.status,
-                _decompressed(body, response.headers.get("Content-Encoding", "")),
+                body,
                 response.headers.get("Retry-After"),
                 _host_of(response.headers.get("Location", "")),
             )
@@ -131,106 +145,98 @@ class Sender:
             proxy = URL(self._proxy or "").with_user(None)
             why = f"its proxy {proxy} (HTTPS_PROXY, HTTP_PROXY) can't be reached"
         elif isinstance(error, aiohttp.ClientHttpProxyError):
-            why = f"its proxy (HTTPS_PROXY, HTTP_PROXY) answered HTTP {error.status}"
+            proxy = URL(self._proxy or "").with_user(None)
+            why = (
+                f"its proxy {proxy} answered HTTP {error.status}: check HTTPS_PROXY, NO_PROXY, and "
+                "whether the proxy allows this host"
+            )
         elif isinstance(error, aiohttp.ClientConnectorCertificateError):
             why = "its TLS certificate is not trusted"
         elif isinstance(error, aiohttp.ClientConnectorDNSError):
             why = "its name is not known to DNS"
         elif isinstance(error, aiohttp.ClientConnectorSSLError):
-            why = "the TLS handshake failed"
+            why = f"the TLS handshake failed{_of_tls(error.os_error)}"
         elif isinstance(error, aiohttp.ClientConnectorError):
             why = error.os_error.strerror or "the connection was refused"
         elif isinstance(error, asyncio.TimeoutError):
-            why = "no answer within the timeout"
+            why = "no answer within the timeout (CIO_TIMEOUT_SECONDS)"
         elif isinstance(error, (aiohttp.ClientResponseError, aiohttp.ClientPayloadError)):
-            return Unreachable(f"{self.base_url} {_fault(error)}")
+            return Unreachable(f"{self.base_url} gave no usable answer: {_fault(error)}")
         elif _was_dropped(error):
             why = "the connection was closed before the answer"
+        elif isinstance(error, ssl.SSLError):
+            why = f"the TLS connection failed{_of_tls(error)}"
+        elif isinstance(error, OSError) and error.errno:
+            why = f"the connection failed: {os.strerror(error.errno)}"
         else:
-            # ValueError is what aiohttp raises for parts of an answer that it can't read.
-            why = "the connection failed or its answer is not HTTP"
+            why = f"the connection failed: {type(error).__name__}"
         return Unreachable(f"{self.base_url} can't be reached: {why}")
 
 
-def proxy_of(url: str) -> str | None:
-    """The proxy that HTTPS_PROXY or HTTP_PROXY names for a URL; None if NO_PROXY excepts it.
-
-    A proxy without a scheme is taken as ``http://``, as curl does. Requests to this machine never
-    use a proxy. Raises ValueError, which names the variable and never its value.
-    """
-    parsed = URL(url)
-    host = parsed.host or ""
-    here = host in {"localhost", "::1"} or host.startswith("127.")
-    proxy = getproxies().get(parsed.scheme)
-    if not proxy or here or _is_excepted(host, parsed.port):
-        return None
-    lower = f"{parsed.scheme}_proxy"
-    name = lower if os.environ.get(lower) else lower.upper()
-    if "://" not in proxy:
-        proxy = f"http://{proxy}"
-    try:
-        read = URL(proxy)
-        good = read.scheme in ("http", "https") and bool(read.host) and bool(read.port)
-    except ValueError:
-        good = False
-    if not good:
-        raise ValueError(f"{name}: expected http://host:port or host:port of an HTTP proxy")
-    return proxy
+def _why_no_end(response: aiohttp.ClientResponse) -> str:
+    # aiohttp does not wake who reads a body when it can't parse the rest of it.
+    protocol = response.connection and response.connection.protocol
+    fault = protocol and protocol.exception()
+    if fault:
+        return _fault(fault)
+    return "the answer did not end within the timeout (CIO_TIMEOUT_SECONDS)"
 
 
-def _is_excepted(host: str, port: int | None) -> bool:
-    """Whether NO_PROXY names a host: ``*``, a name, a suffix, ``host:port``, or a network."""
-    if proxy_bypass(f"{host}:{port}"):
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    for item in getproxies().get("no", "").split(","):
-        try:
-            if address in ip_network(item.strip(), strict=False):
-                return True
-        except ValueError:
-            continue
-    return False
+def _of_tls(error: OSError) -> str:
+    """OpenSSL's name for what went wrong, such as ``WRONG_VERSION_NUMBER``."""
+    reason = getattr(error, "reason", None)
+    return f" ({reason})" if isinstance(reason, str) else ""
 
 
-def _fault(error: aiohttp.ClientResponseError | aiohttp.ClientPayloadError) -> str:
-    """What is wrong with an answer that aiohttp can't read; nothing of it is quoted."""
+def _fault(error: BaseException) -> str:
+    """What is wrong with an answer that aiohttp can't read. Nothing of the answer is quoted."""
     cause: BaseException = error
-    while cause.__cause__:
-        cause = cause.__cause__
-    # aiohttp wraps the fault in a class that says less; its words are all that is left.
-    said = str(cause)
-    if isinstance(cause, http_exceptions.LineTooLong) or "Got more than" in said:
-        return f"sent an answer with a header over {HEADER_BYTES // 1024} KB"
-    if "Too many headers" in said:
-        return f"sent an answer with over {HEADERS:,} headers"
-    if isinstance(cause, http_exceptions.TransferEncodingError) or "chunk" in said:
-        return "sent an answer with a bad chunk"
+    while following := cause.__cause__ or cause.__context__:
+        cause = following
+    if isinstance(cause, http_exceptions.LineTooLong):
+        return f"a line of the answer's headers is over {HEADER_BYTES // 1024} KB"
     if isinstance(cause, http_exceptions.BadStatusLine):
-        return "sent an answer whose first line is not HTTP"
+        return "what answers does not speak HTTP/1.1: check CIO_BASE_URL"
     if isinstance(error, aiohttp.ClientPayloadError):
-        return "sent an answer that ends early"
-    return "sent an answer whose headers are not HTTP"
+        return "the connection was closed before the end of the answer"
+    if not isinstance(cause, http_exceptions.BadHttpMessage):
+        return "the answer is not valid HTTP/1.1"
+    if cause.message.startswith("Too many headers"):
+        return f"the answer has over {HEADERS:,} headers"
+    # What the parser says comes first, and then, on lines of its own, what it quotes.
+    said, quotes, _ = cause.message.partition(":\n")
+    return f"the answer is not valid HTTP/1.1{f' ({said})' if quotes else ''}"
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The first ANSWER_BYTES of an answer's body, decompressed: they are all that is kept."""
+    body = bytearray()
+    while len(body) < ANSWER_BYTES and not response.content.at_eof():
+        body += await response.content.read(ANSWER_BYTES - len(body))
+    return _decompressed(bytes(body), response.headers.get("Content-Encoding", ""))
 
 
 def _decompressed(body: bytes, encoding: str) -> bytes:
-    """A body in plain, at most ANSWER_BYTES; as it came if it can't be decompressed."""
-    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        return body
-    try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, ANSWER_BYTES)
-    except zlib.error:
-        return body
+    """A body in plain, at most ANSWER_BYTES; as it came if it can't be decompressed.
+
+    No compression is asked for, but a proxy may apply it all the same.
+    """
+    formats = _WBITS.get(encoding.strip().lower(), ())
+    for wbits in formats:
+        try:
+            return zlib.decompressobj(wbits).decompress(body, ANSWER_BYTES)
+        except zlib.error:
+            continue
+    return body
 
 
 def _host_of(location: str) -> str:
-    """The host of a ``Location`` header, without credentials; empty if there is none."""
+    """The host of a ``Location`` header, which may hold credentials; empty if there is none."""
     try:
-        return (URL(location).host or "")[:255]
+        host = URL(location).raw_host or ""
     except ValueError:
         return ""
+    return host if _HOST.fullmatch(host) else ""
 
 
 def _was_dropped(error: BaseException) -> bool:

@@ -131,8 +131,8 @@ def _why(outcome: Outcome, answer: Answer) -> str:
         return rejected_credentials(answer.status)
     if answer.status == 407:
         return (
-            "the proxy wants credentials (HTTP 407): check HTTPS_PROXY, which takes them as "
-            "http://user:password@host:port"
+            "the proxy rejected its credentials, or has none (HTTP 407): check HTTPS_PROXY or "
+            "HTTP_PROXY, which take them as http://user:password@host:port"
         )
     if is_page(answer):
         return (
