@@ -157,3 +157,21 @@ async def test_retry_after_of_one_request_is_seen_and_ended_by_resume(
         delivery.dispatcher.resume()
         await delivery.drained()
         assert delivery.dispatcher.hold is None
+
+
+async def test_active_seconds_start_again_after_a_hold_and_a_pause(
+    path: Path, url: str, clock: Clock
+) -> None:
+    async with delivering(path, url, clock=clock) as delivery:
+        dispatcher = delivery.dispatcher
+        clock.now += 10
+        assert dispatcher.active_seconds == 10
+        for begin in (
+            dispatcher.pause,
+            lambda: dispatcher.hold_back(HoldReason.CREDENTIALS, "HTTP 401"),
+        ):
+            begin()
+            clock.now += 50
+            dispatcher.resume()
+            clock.now += 7
+            assert dispatcher.active_seconds == 7
