@@ -70,7 +70,7 @@ async def start_refused(settings: Settings) -> str:
 async def test_a_running_sidecar_is_live_and_ready(make_settings: Make) -> None:
     async with Sidecar(make_settings(http_listen="127.0.0.1:0")) as sidecar:
         assert await get(sidecar, "/livez") == (200, '{"live": true}')
-        assert await get(sidecar, "/readyz") == (200, '{"ready": true}')
+        assert (await get(sidecar, "/readyz"))[0] == 200
         assert (await get(sidecar, "/nonsense"))[0] == 404
 
 
@@ -155,7 +155,7 @@ async def test_wrong_credentials_put_delivery_on_hold_loudly_until_they_are_fixe
     async with Sidecar(make_settings(http_listen="127.0.0.1:0")) as sidecar:
         # Before any event comes: the sidecar asks at its start.
         await until(lambda: sidecar.dispatcher.hold, "the check of the credentials")
-        assert await get(sidecar, "/readyz") == (200, '{"ready": true}')
+        assert (await get(sidecar, "/readyz"))[0] == 200
         assert await get(sidecar, "/livez") == (200, '{"live": true}')
         assert (await metrics(sidecar))["cio_delivery_on_hold{reason=credentials}"] == 1
         (loud,) = logged(caplog, logging.ERROR)
