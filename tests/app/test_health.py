@@ -20,6 +20,7 @@ from cio_sidecar.customerio.outcome import Answer
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender
+from click.testing import CliRunner
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.app.command import Serving, serving
@@ -160,6 +161,20 @@ async def test_two_signals_at_a_time_end_the_shutdown_delay(env: dict[str, str])
     async with serving(env) as served:
         served.process.send_signal(signal.SIGINT)
         await stop(served)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_event_loop_runs_ends_serve(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(cli, "_settings", lambda *_: signal.raise_signal(number))
+    try:
+        result = CliRunner().invoke(cli.main, ["serve"])
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert (result.exit_code, result.output) == (0, "")
 
 
 async def test_a_signal_during_the_start_skips_the_shutdown_delay(make_settings: Make) -> None:

@@ -144,6 +144,9 @@ def main() -> None:
 @_settings_options(_FLAGS)
 def serve(config: Path | None, **flags: Any) -> None:
     """Run the sidecar until SIGTERM or Ctrl-C. SIGHUP has it read its tables again."""
+    # Until the event loop runs. The first process of a container would ignore SIGTERM.
+    for number in _STOPS:
+        signal.signal(number, lambda *_: sys.exit(0))
     from cio_sidecar.app.sidecar import Sidecar
 
     settings = _settings(config, flags)
