@@ -24,6 +24,9 @@ ROOT: Final = Path(__file__).parent.parent
 WORK: Final = ROOT / ".bench"
 """Where queues, events and what is compiled are kept: on a disk, which /tmp need not be."""
 _SOURCES: Final = Path(__file__).parent / "load"
+# What is measured is on this machine, whatever http_proxy says.
+CHANNEL_OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _GO: Final = {"GOMAXPROCS": "1", "GOGC": "400"}
 
 
@@ -140,7 +143,7 @@ class Sink:
         return found
 
     def _get(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=30) as answer:
+        with _DIRECT.open(f"http://{self.address}{path}", timeout=30) as answer:
             data: bytes = answer.read()
             return data
 
@@ -221,7 +224,7 @@ def _until_serving(process: "subprocess.Popen[str]", target: str) -> None:
             socket.create_connection((host, int(port)), timeout=1).close()
             break
         time.sleep(0.002)
-    with grpc.insecure_channel(target) as channel:
+    with grpc.insecure_channel(target, options=CHANNEL_OPTIONS) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         while process.poll() is None:
             with suppress(grpc.RpcError):

@@ -41,6 +41,8 @@ _OPTIONS: Final = [
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 200),
+    # The sidecar is on this machine, whatever http_proxy says.
+    ("grpc.enable_http_proxy", 0),
 ]
 
 

@@ -13,7 +13,7 @@ from bench.bench import Bench
 from bench.benchmark import Benchmark
 from bench.benchmarks.throughput import BATCH_JSON
 from bench.machine import memory_bytes
-from bench.processes import Server, sidecar
+from bench.processes import CHANNEL_OPTIONS, Server, sidecar
 from bench.result import Curve, Figure, Plot, Run
 
 _EVENTS: Final = 5_000_000
@@ -54,7 +54,7 @@ def _backlog(bench: Bench) -> Run:
     events = _QUICK_EVENTS if bench.quick else _EVENTS
     with (
         sidecar(bench.sink.address, _SETTINGS) as server,
-        grpc.insecure_channel(server.target) as channel,
+        grpc.insecure_channel(server.target, options=CHANNEL_OPTIONS) as channel,
         _watched(server) as memory,
     ):
         empty = bench.send(server, BATCH_JSON).delivered_per_second

@@ -70,7 +70,7 @@ async def start_refused(settings: Settings) -> str:
 async def test_a_running_sidecar_is_live_and_ready(make_settings: Make) -> None:
     async with Sidecar(make_settings(http_listen="127.0.0.1:0")) as sidecar:
         assert await get(sidecar, "/livez") == (200, '{"live": true}')
-        assert await get(sidecar, "/readyz") == (200, '{"ready": true}')
+        assert (await get(sidecar, "/readyz"))[0] == 200
         assert (await get(sidecar, "/nonsense"))[0] == 404
 
 
@@ -155,7 +155,7 @@ async def test_wrong_credentials_put_delivery_on_hold_loudly_until_they_are_fixe
     async with Sidecar(make_settings(http_listen="127.0.0.1:0")) as sidecar:
         # Before any event comes: the sidecar asks at its start.
         await until(lambda: sidecar.dispatcher.hold, "the check of the credentials")
-        assert await get(sidecar, "/readyz") == (200, '{"ready": true}')
+        assert (await get(sidecar, "/readyz"))[0] == 200
         assert await get(sidecar, "/livez") == (200, '{"live": true}')
         assert (await metrics(sidecar))["cio_delivery_on_hold{reason=credentials}"] == 1
         (loud,) = logged(caplog, logging.ERROR)
@@ -354,6 +354,19 @@ async def test_every_mistake_in_an_overlay_is_named_by_file_and_line(
     assert f"{folder / 'b.yaml'}:" in message
 
 
+async def test_start_names_a_proxy_that_can_not_be_used(
+    make_settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://ann:secret@:x")
+    monkeypatch.setenv("no_proxy", "")
+    settings = make_settings(base_url="https://cio.invalid")
+    message = await start_refused(settings)
+    assert message.startswith("https_proxy: expected")
+    assert "secret" not in message
+    # Nothing was touched.
+    assert not settings.data_dir.exists()
+
+
 # The end
 
 
@@ -383,10 +396,10 @@ async def test_readiness_goes_off_while_calls_at_hand_still_hold_the_end_up(
     waiting, go = asyncio.Event(), asyncio.Event()
     put = SqliteQueue.put
 
-    async def put_late(*given: Any) -> list[bool]:
+    async def put_late(*given: Any, **named: Any) -> list[bool]:
         waiting.set()
         await go.wait()
-        return await put(*given)
+        return await put(*given, **named)
 
     monkeypatch.setattr(SqliteQueue, "put", put_late)
     sidecar = Sidecar(make_settings(http_listen="127.0.0.1:0", shutdown_grace_seconds=60))

@@ -112,17 +112,22 @@ async def test_wrong_address_at_the_start_keeps_everything(
     assert dead_letters(path) == 0
 
 
-@pytest.mark.parametrize(("status", "words"), [(302, "redirect"), (407, "HTTPS_PROXY")])
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(302, ("redirect", "to elsewhere.example)", "CIO_BASE_URL")), (407, ("HTTPS_PROXY",))],
+)
 async def test_misdirected_answers_say_what_to_check(
-    path: Path, url: str, fake: Script, *, clock: Clock, status: int, words: str
+    path: Path, url: str, fake: Script, *, clock: Clock, status: int, words: tuple[str, ...]
 ) -> None:
-    fake.script = lambda _: Response(status)
+    location = {"Location": "https://ann:secret@elsewhere.example/x?token=secret"}
+    fake.script = lambda _: Response(status, headers=location)
     async with delivering(path, url, clock=clock, before=backlog(3)) as delivery:
         await until(lambda: delivery.dispatcher.hold)
         hold = delivery.dispatcher.hold
         assert hold is not None
         assert hold.reason is HoldReason.WRONG_ADDRESS
-        assert words in hold.why
+        assert all(word in hold.why for word in words)
+        assert "secret" not in hold.why
         fake.script = lambda _: None
         await has_recovered(delivery, clock)
 
@@ -152,3 +157,21 @@ async def test_retry_after_of_one_request_is_seen_and_ended_by_resume(
         delivery.dispatcher.resume()
         await delivery.drained()
         assert delivery.dispatcher.hold is None
+
+
+async def test_active_seconds_start_again_after_a_hold_and_a_pause(
+    path: Path, url: str, clock: Clock
+) -> None:
+    async with delivering(path, url, clock=clock) as delivery:
+        dispatcher = delivery.dispatcher
+        clock.now += 10
+        assert dispatcher.active_seconds == 10
+        for begin in (
+            dispatcher.pause,
+            lambda: dispatcher.hold_back(HoldReason.CREDENTIALS, "HTTP 401"),
+        ):
+            begin()
+            clock.now += 50
+            dispatcher.resume()
+            clock.now += 7
+            assert dispatcher.active_seconds == 7

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import zlib
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import orjson
 import pytest
 from cio_conformance.fake import Response
 from cio_sidecar.customerio.request import Request as Asked
-from cio_sidecar.delivery.sender import Sender, Unreachable, proxy_of
+from cio_sidecar.delivery.sender import Sender, Unreachable
 
-from tests.delivery.support import API_KEY, SITE_ID, Script, free_port
+from tests.delivery.support import API_KEY, DEADLINE_SECONDS, SITE_ID, Script, free_port
 
 
 @pytest.fixture
 def fake() -> Script:
     return Script()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@asynccontextmanager
+async def answering(raw: bytes, *, closes: bool = True) -> AsyncIterator[str]:
+    """A server that answers every request with these bytes."""
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())  # type: ignore[arg-type]
+        with suppress(ConnectionError):
+            await reader.read(65_536)
+            writer.write(raw)
+            if not closes:
+                await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await asyncio.wait(tasks, timeout=DEADLINE_SECONDS)
 
 
 class TestTheSender:
@@ -97,37 +123,104 @@ class TestTheSender:
                 answer = await sender.send(Asked("POST", "/api/v2/batch", b"{}"))
                 assert set(answer.body[-100:]) == {ord("x")}
 
-
-class TestTheProxy:
-    @pytest.fixture(autouse=True)
-    def environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
-            monkeypatch.delenv(name, raising=False)
-            monkeypatch.delenv(name.upper(), raising=False)
-
-    def test_is_that_of_the_urls_scheme(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-        assert proxy_of("https://track.customer.io") == "http://proxy:3128"
-        assert proxy_of("http://track.customer.io") is None
-
-    def test_may_be_named_in_small_letters(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("https_proxy", "http://proxy:3128")
-        assert proxy_of("https://track.customer.io") == "http://proxy:3128"
+    async def test_send_accepts_large_headers(self, url: str, fake: Script) -> None:
+        many = {f"X-{number}": "x" for number in range(200)}
+        fake.script = lambda _: Response(200, b"{}", {"X-Long": "x" * 60_000, **many})
+        async with self.sender(url) as sender:
+            assert (await sender.send(Asked("POST", "/api/v2/batch", b"{}"))).status == 200
 
     @pytest.mark.parametrize(
-        ("no_proxy", "used"),
-        [("customer.io", False), (".customer.io", False), ("*", False), ("other.io", True)],
+        ("location", "host"),
+        [
+            ("https://ann:secret@other.example:8443/x?token=1", "other.example"),
+            ("//other.example/x", "other.example"),
+            ("/x?token=1", ""),
+            ("http://[::1", ""),
+            ("http://a b/", ""),
+        ],
     )
-    def test_is_not_asked_for_what_is_excepted(
-        self, monkeypatch: pytest.MonkeyPatch, no_proxy: str, *, used: bool
+    async def test_send_reports_the_host_of_a_redirect(
+        self, url: str, fake: Script, location: str, host: str
     ) -> None:
-        monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-        monkeypatch.setenv("NO_PROXY", no_proxy)
-        assert (proxy_of("https://track.customer.io") is not None) == used
+        fake.script = lambda _: Response(302, b"", {"Location": location})
+        async with self.sender(url) as sender:
+            answer = await sender.send(Asked("POST", "/api/v2/batch", b"{}"))
+        assert (answer.status, answer.location_host) == (302, host)
 
-    @pytest.mark.parametrize("host", ["127.0.0.1:8099", "127.0.0.2", "localhost", "[::1]:8099"])
-    def test_is_never_asked_for_what_is_here(
-        self, monkeypatch: pytest.MonkeyPatch, host: str
+    @pytest.mark.parametrize(
+        ("encoding", "sent", "read"),
+        [
+            ("gzip", gzip.compress(b"{}"), b"{}"),
+            ("gzip", gzip.compress(b"x" * 50_000_000), b"x" * 1024 * 1024),
+            ("gzip", b"{}", b"{}"),
+            ("deflate", zlib.compress(b"{}"), b"{}"),
+            ("deflate", zlib.compress(b"{}", wbits=-15), b"{}"),
+            ("unknown", b"{}", b"{}"),
+        ],
+        ids=["small", "bomb", "broken", "zlib", "raw_deflate", "unknown"],
+    )
+    async def test_send_bounds_a_decompressed_answer(
+        self, url: str, fake: Script, encoding: str, sent: bytes, read: bytes
     ) -> None:
-        monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
-        assert proxy_of(f"http://{host}") is None
+        fake.script = lambda _: Response(400, sent, {"Content-Encoding": encoding})
+        async with self.sender(url) as sender:
+            answer = await sender.send(Asked("POST", "/api/v2/batch", b"{}"))
+        assert answer.status == 400
+        # One that is cut ends before where a secret might begin.
+        assert answer.body == read[: len(answer.body)]
+        assert len(answer.body) > len(read) - 1000
+
+    @pytest.mark.parametrize(
+        ("raw", "why"),
+        [
+            (OK + b"X: " + b"x" * 70_000 + b"\r\n\r\n", "headers is over 64 KB"),
+            (OK + b"a: b\r\n" * 2_100 + b"\r\n", "over 2,000 headers"),
+            (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "does not speak HTTP"),
+            (b"HTTP/1.1 2xx OK\r\n\r\n", "does not speak HTTP"),
+            (OK + b"Content-Length: ann\r\n\r\n", r"\(Invalid character in Content-Length\)"),
+            (OK + b"X ann: b\r\n\r\n", r"\(Invalid header token\)"),
+            (OK + b"X: ann\0\r\n\r\n", "not valid HTTP/1.1$"),
+            (OK + b"Transfer-Encoding: chunked\r\n\r\nann\r\n", r"\(Invalid .* chunk size\)"),
+            (OK + b"Content-Length: 9\r\n\r\n{}", "closed before the end of the answer"),
+            (OK + b"Transfer-Encoding: chunked\r\n\r\n9\r\n{}", "closed before the end"),
+            (b"", "closed before the answer"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    async def test_send_reports_what_is_wrong_with_an_answer(self, raw: bytes, why: str) -> None:
+        async with answering(raw) as url, self.sender(url) as sender:
+            with pytest.raises(Unreachable, match=why) as caught:
+                await sender.send(Asked("GET", "/", b""))
+        assert "ann" not in str(caught.value)
+
+    async def test_send_reports_an_answer_that_does_not_end(self) -> None:
+        raw = OK + b"Content-Length: 9\r\n\r\n{}"
+        async with answering(raw, closes=False) as url, self.sender(url, 0.2) as sender:
+            with pytest.raises(Unreachable, match=r"answered HTTP 200, but .*CIO_TIMEOUT_SECONDS"):
+                await sender.send(Asked("GET", "/", b""))
+
+    async def test_send_reports_tls_that_the_server_does_not_speak(self) -> None:
+        async with answering(OK) as url, self.sender(url.replace("http", "https")) as sender:
+            with pytest.raises(Unreachable, match="TLS handshake failed"):
+                await sender.send(Asked("GET", "/", b""))
+
+    async def test_send_returns_a_407_of_a_tunnel_as_an_answer(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        raw = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
+        async with answering(raw) as proxy:
+            monkeypatch.setenv("https_proxy", proxy.removeprefix("http://"))
+            monkeypatch.setenv("no_proxy", "")
+            async with self.sender("https://cio.invalid") as sender:
+                assert (await sender.send(Asked("GET", "/", b""))).status == 407
+
+    async def test_send_reports_a_proxy_that_rejects_the_host(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with answering(b"HTTP/1.1 403 Forbidden\r\n\r\n") as proxy:
+            monkeypatch.setenv("https_proxy", proxy.replace("://", "://ann:secret@"))
+            monkeypatch.setenv("no_proxy", "")
+            async with self.sender("https://cio.invalid") as sender:
+                with pytest.raises(Unreachable, match=f"{proxy} answered HTTP 403") as caught:
+                    await sender.send(Asked("GET", "/", b""))
+        assert "secret" not in str(caught.value)

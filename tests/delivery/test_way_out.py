@@ -147,7 +147,8 @@ async def test_a_proxy_of_the_environment_is_the_way_out(
             folder,
             f"https://{HOST}",
             SSL_CERT_FILE=str(folder / "ca.pem"),
-            HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}",
+            # Without a scheme, as curl takes it.
+            HTTPS_PROXY=f"127.0.0.1:{proxy.port}",
         ) as running,
         Caller(running.target) as caller,
     ):

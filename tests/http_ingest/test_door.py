@@ -361,7 +361,7 @@ async def test_while_the_queue_is_full_the_caller_is_asked_to_wait(
 async def test_where_the_disk_fails_the_caller_is_asked_to_try_again(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fails(*_: Any) -> None:
+    async def fails(*_: Any, **__: Any) -> None:
         raise QueueError("the disk is full")
 
     monkeypatch.setattr(door.grpc.sidecar.queue, "put", fails)
@@ -380,10 +380,10 @@ async def test_at_shutdown_requests_at_hand_are_answered_and_new_ones_sent_elsew
     entered, released = asyncio.Event(), asyncio.Event()
     put = sidecar.queue.put
 
-    async def held(*arguments: Any) -> list[bool]:
+    async def held(*arguments: Any, **named: Any) -> list[bool]:
         entered.set()
         await released.wait()
-        return await put(*arguments)
+        return await put(*arguments, **named)
 
     monkeypatch.setattr(sidecar.queue, "put", held)
     async with aiohttp.ClientSession() as session:

@@ -3,17 +3,37 @@
 import grpc
 
 from cio_sidecar.app.command import Target
+from cio_sidecar.delivery.proxy import is_this_machine
 
-_OPTIONS = [("grpc.max_receive_message_length", -1)]
+
+def channel_options(address: str) -> list[tuple[str, int]]:
+    """Options of a channel to ``address``. A sidecar on this machine is reached without a proxy,
+    whatever ``http_proxy`` and ``grpc_proxy`` say.
+    """
+    options = [("grpc.max_receive_message_length", -1)]
+    if _is_local(address):
+        options.append(("grpc.enable_http_proxy", 0))
+    return options
+
+
+def _is_local(address: str) -> bool:
+    scheme, colon, rest = address.partition(":")
+    if colon and scheme in ("unix", "unix-abstract"):
+        return True
+    if colon and scheme in ("dns", "ipv4", "ipv6"):
+        address = rest.rpartition("/")[2]
+    # A port may be missing, and an IPv6 address has colons of its own.
+    return is_this_machine(address) or is_this_machine(address.rpartition(":")[0])
 
 
 def open_channel(target: Target) -> grpc.Channel:
     """A channel, by TLS where the target says so. Raises OSError where a file can't be read."""
+    options = channel_options(target.address)
     if target.tls_ca is None:
-        return grpc.insecure_channel(target.address, options=_OPTIONS)
+        return grpc.insecure_channel(target.address, options=options)
     credentials = grpc.ssl_channel_credentials(
         target.tls_ca.read_bytes(),
         target.tls_key.read_bytes() if target.tls_key else None,
         target.tls_cert.read_bytes() if target.tls_cert else None,
     )
-    return grpc.secure_channel(target.address, credentials, options=_OPTIONS)
+    return grpc.secure_channel(target.address, credentials, options=options)

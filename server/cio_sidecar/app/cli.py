@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -52,6 +53,7 @@ _NOT_OF_DEV: Final = frozenset(
     {"site_id", "site_id_file", "api_key_file", "region", "base_url", "data_dir", "shared_listen"}
     | {"tls_cert_file", "tls_key_file", "tls_client_ca_file"}
 )
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 _OF_MAPPING: Final = ("profile", "overlay", *(field.name for field in fields(Options)))
 _Command = Callable[..., Any]
 
@@ -93,7 +95,7 @@ def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, bool]]) -> None:
     async def with_signals() -> bool:
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOPS:
             loop.add_signal_handler(number, stopped.set)
         return await main(stopped)
 
@@ -102,6 +104,11 @@ def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, bool]]) -> None:
             sys.exit(EXIT_REFUSED)
     except ConfigError as error:
         fail(error, EXIT_USAGE)
+    except Exception as error:
+        # Its words may hold a person's data, and so may a traceback.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        fail(f"internal error, please report it: {type(error).__name__} in {where}", EXIT_REFUSED)
 
 
 class _Commands(click.Group):
@@ -137,6 +144,9 @@ def main() -> None:
 @_settings_options(_FLAGS)
 def serve(config: Path | None, **flags: Any) -> None:
     """Run the sidecar until SIGTERM or Ctrl-C. SIGHUP has it read its tables again."""
+    # Until the event loop runs. The first process of a container would ignore SIGTERM.
+    for number in _STOPS:
+        signal.signal(number, lambda *_: sys.exit(0))
     from cio_sidecar.app.sidecar import Sidecar
 
     settings = _settings(config, flags)
@@ -146,7 +156,16 @@ def serve(config: Path | None, **flags: Any) -> None:
 
     async def run(stopped: asyncio.Event) -> bool:
         sidecar = Sidecar(settings)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, sidecar.reload)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, sidecar.reload)
+
+        def stop() -> None:
+            if stopped.is_set():
+                sidecar.stop_at_once()
+            stopped.set()
+
+        for number in _STOPS:
+            loop.add_signal_handler(number, stop)
         async with sidecar:
             _collect_less_often()
             await sidecar.until(stopped)

@@ -93,7 +93,8 @@ class Settings(BaseSettings):
     )
     http_listen: str = Field(
         "127.0.0.1:9464",
-        description="Where /livez, /readyz and /metrics are served: host:port, or off.",
+        description="Where /livez, /readyz, /healthz/delivery and /metrics are served: host:port, "
+        "or off.",
     )
     http_ingest: str = Field(
         "off",
@@ -229,6 +230,16 @@ class Settings(BaseSettings):
     dead_letter_max_age_days: int = Field(
         90, ge=0, description="How long a dead letter is kept, in days; 0: for ever."
     )
+    ready_requires_delivery: bool = Field(
+        False, description="Whether /readyz also fails while delivery is paused or on hold."
+    )
+    shutdown_delay_seconds: float = Field(
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Time after SIGTERM during which events are still accepted, while /readyz and "
+        "gRPC health already fail, in seconds; 0 or more. A second signal ends it.",
+    )
     shutdown_grace_seconds: float = Field(
         20,
         ge=0,
@@ -278,12 +289,12 @@ class Settings(BaseSettings):
                 f"reached from other machines, as {self.http_ingest} is: give a key of your "
                 "choice, which the SDKs send as their write key"
             )
-        for origin in self.origins:
-            if origin != "*" and not _is_origin(origin):
-                problems.append(
-                    "CIO_HTTP_INGEST_ORIGINS: expected http://host or https://host, with a port "
-                    f"where needed and no path, or *, got {origin[:60]!r}"
-                )
+        problems += [
+            "CIO_HTTP_INGEST_ORIGINS: expected http://host or https://host, with a port if needed "
+            f"and no path, or *, got {origin[:60]!r}"
+            for origin in self.origins
+            if origin != "*" and not _is_origin(origin)
+        ]
         if self.shared_listen != "off":
             problems += self._shared_problems()
         if self.socket_group:

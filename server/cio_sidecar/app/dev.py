@@ -14,6 +14,7 @@ from cio_conformance.fake import FakeCustomerIO, Received, host_aiohttp
 from pydantic import SecretStr
 from rich.console import Console
 
+from cio_sidecar.app.channel import channel_options
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
 from cio_sidecar.delivery.queue.entry import Stats
@@ -132,7 +133,7 @@ async def _settled(sidecar: Sidecar) -> Stats:
 async def _play(address: str, show: Show) -> int:
     """Send the samples one by one, each when the one before has been answered."""
     samples = files("cio_sidecar.app").joinpath("samples.ndjson").read_bytes().splitlines()
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with grpc.aio.insecure_channel(address, options=channel_options(address)) as channel:
         stub = ingest_pb2_grpc.IngestServiceStub(channel)
         for number, line in enumerate(samples, 1):
             event = orjson.loads(line)

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from aiohttp import web
 
+from cio_sidecar.app.health import Check, report
 from cio_sidecar.app.http_protocol import HEADERS_SECONDS, Protocol
 from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.rpc.address import port_of, require_free
@@ -61,17 +62,24 @@ class HttpHost:
 
 
 class HttpServer(HttpHost):
-    """Serves /livez, /readyz and /metrics."""
+    """Serves /livez, /readyz, /healthz/delivery and /metrics."""
 
-    def __init__(self, metrics: Metrics, not_ready_because: Callable[[], str | None]) -> None:
-        """``not_ready_because`` says why the sidecar is not ready; None if it is."""
+    def __init__(
+        self,
+        metrics: Metrics,
+        readiness: Callable[[], Sequence[Check]],
+        delivery: Callable[[], Sequence[Check]],
+    ) -> None:
+        """``readiness`` and ``delivery`` return the checks of /readyz and /healthz/delivery."""
         self._metrics = metrics
-        self._not_ready_because = not_ready_because
+        self._readiness = readiness
+        self._delivery = delivery
         app = web.Application()
         app.add_routes(
             [
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
+                web.get("/healthz/delivery", self._delivery_health),
                 web.get("/metrics", self._metrics_page),
             ]
         )
@@ -81,10 +89,12 @@ class HttpServer(HttpHost):
         return web.json_response({"live": True})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        because = self._not_ready_because()
-        if because is None:
-            return web.json_response({"ready": True})
-        return web.json_response({"ready": False, "because": because}, status=503)
+        status, body = report("ready", self._readiness())
+        return web.json_response(body, status=status)
+
+    async def _delivery_health(self, _: web.Request) -> web.Response:
+        status, body = report("healthy", self._delivery())
+        return web.json_response(body, status=status)
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
         return web.Response(

@@ -1,6 +1,7 @@
 """Metrics for Prometheus, read from counters when they are asked for: nothing is done per event."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -10,7 +11,7 @@ from prometheus_client.registry import Collector
 from cio_sidecar.app.reload import Reloader
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.hold import HoldReason
-from cio_sidecar.delivery.queue.entry import Stats
+from cio_sidecar.delivery.queue.entry import QueueError, Stats
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.http_ingest.door import DoorCounters
 from cio_sidecar.intake import Intake
@@ -41,7 +42,9 @@ class Metrics(Collector):
     async def text(self, now: float) -> bytes:
         """All metrics in Prometheus' text format; ``now`` in Unix seconds."""
         self._now = now
-        self._stats = await self._queue.stats()
+        # A queue that can't be read, or is closed at the end: what was found last is shown.
+        with suppress(QueueError):
+            self._stats = await self._queue.stats()
         return generate_latest(self._registry)
 
     def collect(self) -> Iterable[Metric]:

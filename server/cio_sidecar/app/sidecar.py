@@ -16,19 +16,22 @@ from ulid import ULID
 
 from cio_sidecar import __version__
 from cio_sidecar.app.config import ConfigError, Settings
+from cio_sidecar.app.health import Check, delivery_check, queue_check
 from cio_sidecar.app.http import HttpHost, HttpServer
 from cio_sidecar.app.metrics import Metrics
 from cio_sidecar.app.reload import Reloader
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.app.tls import TlsFiles
 from cio_sidecar.customerio.answer_body import parse
+from cio_sidecar.customerio.outcome import Outcome, classify
 from cio_sidecar.delivery.age_clock import AgeClock
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.hold import HoldReason
+from cio_sidecar.delivery.proxy import ProxyError
 from cio_sidecar.delivery.queue.entry import QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.sender import Sender, Unreachable
-from cio_sidecar.delivery.shipper import rejected_credentials
+from cio_sidecar.delivery.shipper import why_not
 from cio_sidecar.http_ingest.browsers import Browsers
 from cio_sidecar.http_ingest.door import Door
 from cio_sidecar.intake import Intake
@@ -56,6 +59,10 @@ class Sidecar:
         self.http_address: str | None = None
         self.http_ingest_address: str | None = None
         self._stack = AsyncExitStack()
+        self._life = Check("life_cycle", "starting", time.time(), healthy=False)
+        self._condition_since = time.time()
+        self._server: Server | None = None
+        self._at_once = asyncio.Event()
         self._stopping = False
         self._deadline = 0.0
         self._reload = asyncio.Event()
@@ -63,6 +70,10 @@ class Sidecar:
     def reload(self) -> None:
         """Ask for the tables to be read again; returns at once."""
         self._reload.set()
+
+    def stop_at_once(self) -> None:
+        """End the shutdown delay, or skip it if it has not begun; returns at once."""
+        self._at_once.set()
 
     async def __aenter__(self) -> Self:
         try:
@@ -78,37 +89,74 @@ class Sidecar:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._leave()
         self._stopping = True
         self._deadline = time.monotonic() + self.settings.shutdown_grace_seconds
         await self._stack.aclose()
 
     async def until(self, stopped: asyncio.Event) -> None:
-        """Run until ``stopped`` is set. Raises whatever ends delivery before that: a sidecar that
-        accepts and does not deliver must not look alive.
+        """Run until ``stopped`` is set, and for the shutdown delay after that.
+
+        Raises whatever ends delivery before that: a sidecar that accepts and does not deliver must
+        not look alive.
         """
-        waiting = asyncio.create_task(stopped.wait())
-        await asyncio.wait({waiting, self._delivery}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
+        was_ready = not stopped.is_set()
+        await self._wait(stopped)
+        self._leave()
+        delay_seconds = self.settings.shutdown_delay_seconds
+        # No one was sent here who must find out first.
+        if delay_seconds and was_ready:
+            log.info(
+                "shutting down: events are accepted for another %g s; a second signal ends that",
+                delay_seconds,
+            )
+            await self._wait(self._at_once, delay_seconds)
+
+    async def _wait(self, event: asyncio.Event, seconds: float | None = None) -> None:
+        """Wait for an event, at most so long. Raises whatever ends delivery before that."""
+        waiting = asyncio.create_task(event.wait())
+        try:
+            await asyncio.wait(
+                {waiting, self._delivery}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            waiting.cancel()
         if self._delivery.done():
             self._delivery.result()
+            raise RuntimeError("delivery ended, and nothing had stopped it")
+
+    def _leave(self) -> None:
+        """Report that no more events should be sent here; those that come are accepted."""
+        if self._life.state != "shutting_down":
+            self._life = Check(
+                "life_cycle",
+                "shutting_down",
+                time.time(),
+                healthy=False,
+                message="the sidecar is shutting down",
+                what_to_do="Send events to another sidecar, or to this one when it is back.",
+            )
+        self._set_health()
+
+    def _on_condition(self) -> None:
+        self._condition_since = time.time()
+        self._set_health()
+
+    def _set_health(self) -> None:
+        if self._server:
+            is_leaving = self._life.state == "shutting_down"
+            self._server.set_accepting(not is_leaving and self.queue.not_accepting_because is None)
 
     async def _start(self) -> None:
         settings = self.settings
         settings.require_credentials()
         tables = load_tables(settings)
+        sender = await self._stack.enter_async_context(self._make_sender())
+        # Health and metrics are served to the very end.
+        last_stops: list[Callable[[], Awaitable[None]]] = []
+        self._stack.push_async_callback(_all, last_stops)
         self.queue = self._open_queue()
         self._stack.push_async_callback(asyncio.to_thread, self.queue.close)
-        sender = await self._stack.enter_async_context(
-            Sender(
-                settings.track_url,
-                settings.site_id,
-                settings.api_key.get_secret_value(),
-                connections=settings.concurrency,
-                timeout_seconds=settings.timeout_seconds,
-                user_agent=f"cio-sidecar/{__version__}",
-                secrets=settings.write_keys,
-            )
-        )
         self.dispatcher = Dispatcher(
             self.queue,
             sender,
@@ -140,10 +188,10 @@ class Sidecar:
         if settings.http_listen != "off":
             counters = self.door.counters if self.door else None
             metrics = Metrics(intake, self.queue, self.dispatcher, self.reloader, counters)
-            http = HttpServer(metrics, self._not_ready_because)
-            self._stack.push_async_callback(http.stop)
+            http = HttpServer(metrics, self._readiness, lambda: [self._delivery_check()])
+            last_stops.append(http.stop)
             self.http_address = await self._listening("CIO_HTTP_LISTEN", http.start)
-        server = Server(
+        server = self._server = Server(
             IngestService(intake),
             MappingService(intake, clock=time.time),
             DeliveryService(self.queue, self.dispatcher, lambda: intake.renderer, clock=time.time),
@@ -152,11 +200,9 @@ class Sidecar:
         grace_seconds = settings.shutdown_grace_seconds
         stops: list[Callable[[], Awaitable[None]]] = [partial(server.stop, grace_seconds)]
         self._stack.push_async_callback(_all, stops)
-        self.queue.on_condition = lambda: server.set_accepting(
-            self.queue.not_accepting_because is None
-        )
+        self.queue.on_condition = self._on_condition
         await self.queue.try_out()
-        self.queue.on_condition()
+        self._set_health()
         own, shared, tls = self._tls()
         if self.door:
             host = HttpHost(self.door.application(), grace_seconds=grace_seconds, tls=tls)
@@ -167,6 +213,7 @@ class Sidecar:
                 "CIO_SHARED_LISTEN", lambda listen: server.share(listen, shared)
             )
         self.address = await self._listening("CIO_LISTEN", lambda listen: server.start(listen, own))
+        self._life = Check("life_cycle", "serving", time.time())
         log.info(
             "serving on %s%s, delivering to %s (api %s, profile %s); %d event(s) in the queue",
             self.address,
@@ -185,6 +232,21 @@ class Sidecar:
             log.info("SDKs of Segment are served on %s://%s", scheme, self.http_ingest_address)
         self._start_task(self._check_credentials(sender))
 
+    def _make_sender(self) -> Sender:
+        settings = self.settings
+        try:
+            return Sender(
+                settings.track_url,
+                settings.site_id,
+                settings.api_key.get_secret_value(),
+                connections=settings.concurrency,
+                timeout_seconds=settings.timeout_seconds,
+                user_agent=f"cio-sidecar/{__version__}",
+                secrets=settings.write_keys,
+            )
+        except ProxyError as error:
+            raise ConfigError(str(error)) from None
+
     def _make_door(self, intake: Intake) -> Door:
         return Door(
             intake,
@@ -199,6 +261,7 @@ class Sidecar:
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside, until the sidecar stops."""
         task = asyncio.create_task(work)
+        task.add_done_callback(_log_error)
         self._stack.push_async_callback(_end, task)
 
     def _open_queue(self) -> SqliteQueue:
@@ -266,8 +329,12 @@ class Sidecar:
                 "%s: check CIO_REGION, CIO_BASE_URL and the network; events are kept", error
             )
             return
-        if answer.status in (401, 403):
-            self.dispatcher.hold_back(HoldReason.CREDENTIALS, rejected_credentials(answer.status))
+        outcome = classify(answer)
+        if outcome is Outcome.UNAUTHORIZED:
+            self.dispatcher.hold_back(HoldReason.CREDENTIALS, why_not(outcome, answer))
+            return
+        if outcome is Outcome.MISDIRECTED:
+            log.error("%s; events are kept", why_not(outcome, answer))
             return
         body = parse(answer.body)
         region = body.get("region") if isinstance(body, dict) else None
@@ -279,10 +346,36 @@ class Sidecar:
                 region,
             )
 
-    def _not_ready_because(self) -> str | None:
-        if self._stopping:
-            return "shutting down"
-        return self.queue.not_accepting_because
+    def _readiness(self) -> list[Check]:
+        queue = self.queue
+        checks = [
+            self._life,
+            queue_check(
+                queue.not_accepting_because,
+                queue.full_because,
+                condition_since=self._condition_since,
+                fullness_since=time.time() - queue.full_seconds,
+            ),
+        ]
+        if self.settings.ready_requires_delivery:
+            checks.append(self._delivery_check())
+        return checks
+
+    def _delivery_check(self) -> Check:
+        dispatcher = self.dispatcher
+        return delivery_check(
+            paused_seconds=dispatcher.paused_seconds,
+            hold=dispatcher.hold,
+            active_seconds=dispatcher.active_seconds,
+            now=time.time(),
+        )
+
+
+def _log_error(task: "asyncio.Task[None]") -> None:
+    """Log an unexpected error that ended a task. Its words may hold a person's data."""
+    if not task.cancelled() and (error := task.exception()):
+        name = getattr(task.get_coro(), "__qualname__", "a task")
+        log.error("internal error: %s ended (%s)", name, type(error).__name__)
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

@@ -18,6 +18,7 @@ from cio_sidecar.delivery.policy import (
     RETRY_AFTER_MAX_SECONDS,
     Policy,
     Probe,
+    Settlement,
 )
 from cio_sidecar.delivery.queue.entry import Burial, Leased, QueueError
 from cio_sidecar.delivery.queue.sqlite import SqliteQueue
@@ -116,6 +117,8 @@ class Dispatcher:
         self._news = News(self.policy, clock)
         self._expired_at = float("-inf")
         self._paused_at = 0.0
+        self._is_active = True
+        self._active_at = clock()
         self._stopping = False
         self._draining = False
         self._wake = asyncio.Event()
@@ -127,6 +130,11 @@ class Dispatcher:
     def paused_seconds(self) -> float | None:
         """For how long an operator has paused delivery; None while it is not paused."""
         return self._clock() - self._paused_at if self.policy.paused else None
+
+    @property
+    def active_seconds(self) -> float:
+        """For how long delivery has been neither paused nor on hold, if it is not."""
+        return self._clock() - self._active_at
 
     @property
     def hold(self) -> OnHold | None:
@@ -191,6 +199,7 @@ class Dispatcher:
             log.warning("delivery paused by an operator, events are kept")
             self._paused_at = self._clock()
         self.policy.paused = True
+        self._say()
 
     def resume(self, *, accept_rejections: bool = False) -> OnHold | None:
         """End an operator's pause and any hold at once; returns the hold that was ended.
@@ -202,15 +211,23 @@ class Dispatcher:
         if self.policy.paused or ended:
             log.warning("delivery resumed by an operator")
         self.policy.resume(self._clock(), accept_rejections=accept_rejections)
-        self._news.say()
+        self._say()
         self._wake.set()
         return ended
 
     def hold_back(self, reason: HoldReason, why: str) -> None:
         """Put delivery on hold, as Policy.hold_back() does."""
         self.policy.hold_back(reason, why, self._clock())
-        self._news.say()
+        self._say()
         self._wake.set()
+
+    def _say(self, settlement: Settlement | None = None) -> None:
+        """Log what has changed, and note since when delivery is active."""
+        is_active = self.policy.hold is None and not self.policy.paused
+        if is_active and not self._is_active:
+            self._active_at = self._clock()
+        self._is_active = is_active
+        self._news.say(settlement)
 
     def _on_committed(self) -> None:
         self._more = True
@@ -318,7 +335,7 @@ class Dispatcher:
             returned = Returned([failed] * len(shipment.events), whole=True)
         settlement = self.policy.returned(shipment, returned, self._clock())
         self.counters.retried += len(settlement.again)
-        self._news.say(settlement)
+        self._say(settlement)
         if settlement.failed:
             self._tell(
                 (event, result)
@@ -336,7 +353,7 @@ class Dispatcher:
 
     async def _probe(self) -> None:
         self.policy.probed(await self._shipper.probe(), self._clock())
-        self._news.say()
+        self._say()
 
     def _expire(self) -> None:
         """Make dead letters of what is over the age limit, of what is held in memory."""

@@ -119,20 +119,23 @@ class Shipper:
             return Result(outcome, reason(answer), answer.status, request, answer.body)
         # The server's own words stay out of it: this goes to the log.
         wait_seconds = retry_after_seconds(answer, self._wall_clock())
-        return Result(outcome, _why(outcome, answer), answer.status, wait_seconds=wait_seconds)
+        return Result(outcome, why_not(outcome, answer), answer.status, wait_seconds=wait_seconds)
 
     def _count(self, status: int) -> None:
         self.answers[status] = self.answers.get(status, 0) + 1
 
 
-def _why(outcome: Outcome, answer: Answer) -> str:
+def why_not(outcome: Outcome, answer: Answer) -> str:
     """What came in place of a good answer, and what to do."""
     if outcome is Outcome.UNAUTHORIZED:
-        return rejected_credentials(answer.status)
+        return (
+            f"Customer.io rejected the credentials (HTTP {answer.status}): check CIO_SITE_ID, "
+            "CIO_API_KEY and CIO_REGION"
+        )
     if answer.status == 407:
         return (
-            "the proxy wants credentials (HTTP 407): check HTTPS_PROXY, which takes them as "
-            "http://user:password@host:port"
+            "the proxy rejected its credentials, or has none (HTTP 407): check HTTPS_PROXY or "
+            "HTTP_PROXY, which take them as http://user:password@host:port"
         )
     if is_page(answer):
         return (
@@ -146,14 +149,6 @@ def _why(outcome: Outcome, answer: Answer) -> str:
             "CIO_BASE_URL, CIO_REGION, and any proxy in between"
         )
     return f"Customer.io answered HTTP {answer.status}"
-
-
-def rejected_credentials(status: int) -> str:
-    """Why delivery is on hold, and what to do."""
-    return (
-        f"Customer.io rejected the credentials (HTTP {status}): check CIO_SITE_ID, CIO_API_KEY and "
-        "CIO_REGION"
-    )
 
 
 def _partly(

@@ -18,10 +18,26 @@ class Fullness:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """``clock`` is monotonic, in seconds."""
         self._clock = clock
-        self.because: str | None = None
-        """Why the last events were turned away; None once there is room again."""
+        self._because: str | None = None
+        self._changed_at = clock()
         self._said = False
         self._said_at = float("-inf")
+
+    @property
+    def because(self) -> str | None:
+        """Why the last events were turned away; None once there is room again."""
+        return self._because
+
+    @because.setter
+    def because(self, because: str | None) -> None:
+        if (because is None) != (self._because is None):
+            self._changed_at = self._clock()
+        self._because = because
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has been full, or has not."""
+        return self._clock() - self._changed_at
 
     def look(self, *, has_room: bool) -> None:
         """Log, once a minute at the most, that events are turned away, and when they no longer

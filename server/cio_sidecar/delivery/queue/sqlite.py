@@ -255,6 +255,11 @@ class SqliteQueue:
         return self._events.fullness.because
 
     @property
+    def full_seconds(self) -> float:
+        """For how long it has been full, or has had room."""
+        return self._events.fullness.seconds
+
+    @property
     def limits(self) -> Limits:
         """What it may hold."""
         return self._events.limits
