@@ -171,7 +171,7 @@ async def test_credentials_that_an_answer_echoes_are_nowhere(
             if status in (207, 400):
                 await served.logged("kept as dead letters")
             else:
-                await served.logged("PAUSED" if status == 401 else "held up")
+                await served.logged("ON HOLD")
             told = [await metrics(address)]
             target = {"CIO_LISTEN": served.address}
             for finished in await asyncio.gather(*(run(*each, env=target) for each in commands)):

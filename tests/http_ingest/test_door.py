@@ -333,7 +333,7 @@ async def test_a_caller_who_goes_away_in_the_middle_costs_nobody_anything(
 async def test_a_mistake_of_the_sidecars_own_is_told_without_a_trace_and_without_data(
     door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*_: Any) -> None:
+    async def broken(*_: Any, **__: Any) -> None:
         raise KeyError("privat-5d41402a")
 
     monkeypatch.setattr(door.grpc.sidecar.queue, "put", broken)

@@ -231,10 +231,10 @@ async def test_an_sdk_tries_again_while_the_disk_fails_and_loses_nothing(
         put = door.grpc.sidecar.queue.put
         failures = [QueueError("the disk is full")] * 2
 
-        async def fails_at_first(*arguments: Any) -> list[bool]:
+        async def fails_at_first(*arguments: Any, **named: Any) -> list[bool]:
             if failures:
                 raise failures.pop()
-            return await put(*arguments)
+            return await put(*arguments, **named)
 
         monkeypatch.setattr(door.grpc.sidecar.queue, "put", fails_at_first)
         await asyncio.to_thread(send, door.url, given)
