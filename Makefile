@@ -7,7 +7,7 @@ GENERATED := $(wildcard server/generated/cio/sidecar/v1/*.py)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format protos conformance clients reference coverage mutate soak kills fuzz bench clean
+.PHONY: help run test lint format protos conformance clients reference coverage mutate soak kills large-requests fuzz bench clean
 REFERENCE := conformance/reference/node
 
 help: ## Show this list
@@ -46,6 +46,9 @@ soak: $(VENV)/ready ## Load a sidecar for MINUTES=1, with every fault, and judge
 
 kills: $(VENV)/ready ## Kill a sidecar under load ROUNDS=10 times, and judge
 	$(BIN)/python -m reliability.kills --rounds $(ROUNDS) $(SEEDED) $(ARGS)
+
+large-requests: $(VENV)/ready ## Measure what each large request does to the event loop and memory
+	LARGE_REQUESTS=all $(BIN)/pytest -q tests/large_requests $(ARGS)
 
 EXAMPLES ?= 20000
 fuzz: $(VENV)/ready ## Fuzz decoding, rendering and the HTTP body reader (EXAMPLES=20000 for each property)
