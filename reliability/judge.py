@@ -65,9 +65,19 @@ def judge(
             _check_repeat(verdict, known, last[arrival.id][1], arrival, interruptions)
         first.setdefault(arrival.id, place)
         last[arrival.id] = (place, arrival)
-    dead = _dead(verdict, ledger, dead_letters, may_reject)
+    letters = list(dead_letters)
+    dead = _dead(verdict, ledger, letters, may_reject)
+    # Its answer was lost, it was sent again, and rejected then: the sidecar could not know.
+    unknown = {
+        letter.id
+        for letter in letters
+        if SPELL_REASON in letter.reason and letter.id in last
+        if not (arrival := last[letter.id][1]).clean
+        or interruptions.touch(arrival.at, float("inf"))
+    }
     for event in ledger.values():
-        _check_end(verdict, event, taken=event.id in first, dead=event.id in dead)
+        is_dead = event.id in dead and event.id not in unknown
+        _check_end(verdict, event, taken=event.id in first, dead=is_dead)
     _check_order(verdict, ledger, first, "first")
     _check_order(verdict, ledger, {id_: place for id_, (place, _) in last.items()}, "last")
     return verdict

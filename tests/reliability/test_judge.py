@@ -163,3 +163,10 @@ def test_judge_allows_rejections_of_a_spell_up_to_the_breaker() -> None:
         "good events of 2 persons were rejected in spells and are dead letters, the circuit "
         "breaker allows 1"
     ]
+
+
+@pytest.mark.parametrize(("clean", "good"), [(True, False), (False, True)])
+def test_judge_allows_a_rejection_after_an_answer_that_was_lost(clean: bool, good: bool) -> None:
+    came = arrivals("a1", clean=clean)
+    found = judge(sent(A1), came, [DeadLetter("a1", SPELL_REASON)], Interruptions(), may_reject=1)
+    assert found.good == good
