@@ -85,15 +85,9 @@ class Sidecar:
         (value,) = [line.split()[1] for line in lines if line.startswith("cio_queue_events ")]
         return int(float(value))
 
-    async def is_silent(self) -> bool:
-        """Whether it serves HTTP no more, which it ends right before it ends delivery."""
-        try:
-            # A connection made at the last moment may get no answer at all.
-            async with asyncio.timeout(1):
-                await self.waiting()
-        except (aiohttp.ClientError, TimeoutError):
-            return True
-        return False
+    def has_stopped_accepting(self) -> bool:
+        """Whether it takes no more calls, and only ends its delivery."""
+        return "no longer accepting events" in self.log.read_text()
 
     async def drained(self) -> None:
         async with asyncio.timeout(DEADLINE_SECONDS):

@@ -170,7 +170,7 @@ class TestSIGTERM:
             await until(lambda: len(server.held) == 2)
             running.terminate()
             async with asyncio.timeout(DEADLINE_SECONDS):
-                while not (await caller.is_turned_away() and await running.is_silent()):
+                while not (await caller.is_turned_away() and running.has_stopped_accepting()):
                     pass
             assert running.process is not None
             assert running.process.returncode is None
@@ -207,7 +207,7 @@ class TestSIGTERM:
             await until(lambda: len(server.held) == 2)
             running.terminate()
             async with asyncio.timeout(DEADLINE_SECONDS):
-                while not (await caller.is_turned_away() and await running.is_silent()):
+                while not (await caller.is_turned_away() and running.has_stopped_accepting()):
                     pass
             server.release()
             assert await running.ended() == 0

@@ -313,6 +313,8 @@ class Sidecar:
         self.dispatcher.stop(drain=self.settings.shutdown == "drain")
         # The calls have had their part of the grace period.
         left_seconds = max(0.0, self._deadline - time.monotonic())
+        if self.address:
+            log.info("no longer accepting events; delivery ends within %.0f s", left_seconds)
         _, pending = await asyncio.wait({self._delivery}, timeout=left_seconds)
         for task in pending:
             task.cancel()

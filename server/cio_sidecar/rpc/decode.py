@@ -21,7 +21,7 @@ _Request = TypeVar("_Request", bound=Message)
 
 REQUEST_BYTES: Final = 1_000_000
 """The largest request without events."""
-_AT_ONCE_BYTES: Final = 64 * 1024
+_AT_ONCE_BYTES: Final = 256 * 1024
 """Up to this size a request is decoded as a whole."""
 _OTHER_FIELDS: Final = 100
 """How many fields a request may have beside its events."""
