@@ -282,12 +282,31 @@ def test_a_row_however_long_works_or_is_refused_by_its_name(row: str) -> None:
 
 
 def test_a_row_may_put_its_value_deep_into_the_data() -> None:
-    tables = load(f"table: default\nrows:\n  - {{key: data{'.a' * 150}, value: 1, doc: d}}\n")
+    tables = load(f"table: default\nrows:\n  - {{key: data{'.a' * 19}, value: 1, doc: d}}\n")
     (made,) = items(tables, type="track", event="e")
     value = made["attributes"]
-    for _ in range(150):
+    for _ in range(19):
         value = value["a"]
     assert value == 1
+
+
+def test_row_with_a_key_of_too_many_parts_is_rejected() -> None:
+    (problem,) = mistakes(f"table: page\nrows:\n  - {{key: data{'.a' * 20}, value: 1, doc: d}}\n")
+    assert "has 21 keys, the limit is 20" in problem
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (f"from: a, apply: [{'text,' * 21}]", "apply has 21 transforms, the limit is 20"),
+        (f"from: {{path: a, apply: [{'text,' * 21}]}}", "apply has 21 transforms, the limit is 20"),
+        (f"value: [{'1,' * 10_000}]", "value: holds 10,001 values, the limit is 10,000"),
+        (f"from: a, except: [{'b,' * 1_001}]", "except has 1,001 keys, the limit is 1,000"),
+    ],
+)
+def test_row_that_is_too_large_is_rejected(row: str, problem: str) -> None:
+    found = mistakes(f"table: default\nrows:\n  - {{key: data.x, doc: d, {row}}}\n")
+    assert f"0.yaml:3 (row default.data.x): {problem}" in found
 
 
 def test_check_reports_a_key_that_would_nest_twice() -> None:

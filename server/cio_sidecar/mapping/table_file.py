@@ -7,7 +7,7 @@ in check.py.
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
@@ -38,10 +38,13 @@ from cio_sidecar.operations import OPERATIONS
 MAX_CHARACTERS: Final = 1_000_000
 """How long a table file may be."""
 MAX_INPUTS: Final = 20
-"""How many entries ``from``, and paths ``when``, may have, and how many keys a path."""
+"""Maximum number of entries in ``from`` and ``apply``, of paths in ``when``, and of keys in a path
+or an output key."""
 _NEAR: Final = 0.7
 """How alike two names are, from 0 to 1, for the one to be the other misspelt."""
 _CONSTANT_DEPTH: Final = 32
+_CONSTANT_VALUES: Final = 10_000
+_MAX_EXCEPT: Final = 1_000
 _SHOWN_ROW_CHARACTERS: Final = 200
 _NAME_CHARACTERS: Final = 64
 """How much of a name is compared with others: longer ones are like none of them."""
@@ -173,10 +176,15 @@ class _Reader:
         for index, raw_row in enumerate(raw.rows):
             at: Location = ("rows", index)
             try:
-                key = join_path(split_path(raw_row.key))
+                keys = split_path(raw_row.key)
             except ValueError as error:
                 self._mistake((*at, "key"), str(error))
                 continue
+            if len(keys) > MAX_INPUTS:
+                what = f"{raw_row.key[:60]!r}… has {len(keys):,} keys, the limit is {MAX_INPUTS}"
+                self._mistake((*at, "key"), what)
+                continue
+            key = join_path(keys)
             if key in seen:
                 self._mistake((*at, "key"), "two rows have this key; merge them into one")
             seen.add(key)
@@ -205,6 +213,9 @@ class _Reader:
         if not raw.doc:
             self._mistake(at, "doc is missing: say in a sentence what the row is for")
         self._check_transforms(raw.apply, (*at, "apply"))
+        if len(raw.except_) > _MAX_EXCEPT:
+            what = f"except has {len(raw.except_):,} keys, the limit is {_MAX_EXCEPT:,}"
+            self._mistake((*at, "except"), what)
         if raw.except_ and not is_spread(key):
             self._mistake((*at, "except"), "except goes with the key * alone")
         if is_spread(key) and not {"object", "text_values"} & {*raw.apply}:
@@ -316,7 +327,10 @@ class _Reader:
             what = f"an event has no {root:.60}: did you mean {near}? It has {', '.join(ROOTS)}"
             self._mistake(at, f"{prefix}{what}")
 
-    def _check_transforms(self, names: Iterable[str], at: Location) -> None:
+    def _check_transforms(self, names: Collection[str], at: Location) -> None:
+        if len(names) > MAX_INPUTS:
+            self._mistake(at, f"apply has {len(names):,} transforms, the limit is {MAX_INPUTS}")
+            return
         for name in names:
             if name not in TRANSFORMS:
                 known = ", ".join(TRANSFORMS)
@@ -372,13 +386,29 @@ def _near_root(root: str) -> str | None:
     return next(iter(get_close_matches(root, ROOTS, 1, _NEAR)), None)
 
 
-def _unfit(value: Any, depth: int = 0) -> str | None:
+def _unfit(value: Any) -> str | None:
     """Why a constant can't stand in a request; None if it can."""
+    if problem := _unfit_value(value, 0):
+        return problem
+    count = _count(value)
+    if count > _CONSTANT_VALUES:
+        return f"holds {count:,} values, the limit is {_CONSTANT_VALUES:,}"
+    return None
+
+
+def _count(value: Any) -> int:
+    """How many values a constant holds, itself among them."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    return 1 + sum(map(_count, value.values() if isinstance(value, dict) else value))
+
+
+def _unfit_value(value: Any, depth: int) -> str | None:
     if isinstance(value, (dict, list)):
         if depth == _CONSTANT_DEPTH:
             return f"nests deeper than {_CONSTANT_DEPTH} levels: flatten it"
         inner = [*value, *value.values()] if isinstance(value, dict) else value
-        return next((problem for item in inner if (problem := _unfit(item, depth + 1))), None)
+        return next((problem for item in inner if (problem := _unfit_value(item, depth + 1))), None)
     if isinstance(value, str) and "\0" in value:
         return "holds a null byte (U+0000): remove it"
     if isinstance(value, float) and not math.isfinite(value):
