@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -79,10 +79,14 @@ def _settings_options(names: Iterable[str]) -> Callable[[_Command], _Command]:
     return decorate
 
 
-def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
+def _settings(
+    config: Path | None,
+    flags: dict[str, Any],
+    check: Callable[[Settings, Collection[str]], list[str]] | None = None,
+) -> Settings:
     try:
         given = {name: value for name, value in flags.items() if value is not None}
-        return load_settings(given, config)
+        return load_settings(given, config, check)
     except ConfigError as error:
         fail(error, EXIT_USAGE)
 
@@ -137,12 +141,14 @@ def main() -> None:
 @_settings_options(_FLAGS)
 def serve(config: Path | None, **flags: Any) -> None:
     """Run the sidecar until SIGTERM or Ctrl-C. SIGHUP has it read its tables again."""
+    from cio_sidecar.app.preflight import start_problems
     from cio_sidecar.app.sidecar import Sidecar
 
-    settings = _settings(config, flags)
-    logs.set_up(settings.log_level)
+    logs.set_up("info")
     for name in unknown_variables(os.environ):
         log.warning("%s is set, but there is no such setting", name)
+    settings = _settings(config, flags, start_problems)
+    logs.set_up(settings.log_level)
 
     async def run(stopped: asyncio.Event) -> bool:
         sidecar = Sidecar(settings)
