@@ -63,7 +63,7 @@ def read_tables(
     """
     built_in = _built_in((*PROFILES[profile], *_optional(options)))
     tables = dict(built_in)
-    _read(overlay, tables)
+    _read(overlay, tables, is_overlay=True)
     return tables, [*built_in]
 
 
@@ -93,15 +93,23 @@ def _built_in(folders: tuple[str, ...]) -> Mapping[str, Table]:
     return tables
 
 
-def _read(sources: Iterable[tuple[str, str]], tables: dict[str, Table]) -> None:
-    """Add what files state to the tables that are there. Raises TableError."""
+def _read(
+    sources: Iterable[tuple[str, str]], tables: dict[str, Table], *, is_overlay: bool = False
+) -> None:
+    """Add what files state to the tables that are there. Raises TableError.
+
+    The files of an overlay must not replace what another of them sets.
+    """
     mistakes: list[Mistake] = []
+    beside: set[str] = set()
     for name, text in sources:
         try:
-            table = parse(text, name, tables)
+            table = parse(text, name, tables, beside)
         except TableError as error:
             mistakes += error.mistakes
             continue
+        if is_overlay:
+            beside.add(name)
         if isinstance(table, str):
             del tables[table]
         else:

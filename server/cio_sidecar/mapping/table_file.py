@@ -51,15 +51,19 @@ _NAME_CHARACTERS: Final = 64
 _Scalar = str | int | float | bool | None
 
 
-def parse(text: str, file: str, base: dict[str, Table] | None = None) -> Table | str:
+def parse(
+    text: str, file: str, base: dict[str, Table] | None = None, beside: Collection[str] = ()
+) -> Table | str:
     """Read a table file.
 
     Where ``base`` holds a table of that name the file extends it, as extend_rows() does. Returns
     the name alone of a table that the file takes out.
 
+    ``beside`` names the other files of the same overlay: what one of them sets is not replaced.
+
     Raises TableError with every mistake of the file.
     """
-    reader = _Reader(file, base or {})
+    reader = _Reader(file, base or {}, beside)
     table = reader.read(text)
     if table is None or reader.mistakes:
         raise TableError([*reader.mistakes])
@@ -69,9 +73,10 @@ def parse(text: str, file: str, base: dict[str, Table] | None = None) -> Table |
 class _Reader:
     """Reads one file, gathering its mistakes."""
 
-    def __init__(self, file: str, base: dict[str, Table]) -> None:
+    def __init__(self, file: str, base: dict[str, Table], beside: Collection[str]) -> None:
         self.file = file
         self.base = base
+        self.beside = beside
         # A dict: in order, each once.
         self.mistakes: dict[Mistake, None] = {}
 
@@ -170,7 +175,7 @@ class _Reader:
         rows: list[Row] = []
         removed: dict[str, int] = {}
         seen: set[str] = set()
-        held = dict.fromkeys(row.key for row in base.rows) if base else {}
+        held = {row.key: row for row in base.rows} if base else {}
         # What an extended table holds shows only when all files are read.
         extends = raw.extends or (base and base.extends)
         for index, raw_row in enumerate(raw.rows):
@@ -189,6 +194,11 @@ class _Reader:
                 self._mistake((*at, "key"), "two rows have this key; merge them into one")
             seen.add(key)
             if not raw_row.remove:
+                if (other := held.get(key)) and other.origin in self.beside:
+                    what = (
+                        f"this row is set at {other.origin}:{other.line} too: remove one of the two"
+                    )
+                    self._mistake((*at, "key"), what)
                 if row := self._row(raw_row, key, at, raw.table):
                     rows.append(row)
             elif raw_row.model_fields_set - {"key", "remove"}:
