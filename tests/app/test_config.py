@@ -10,6 +10,8 @@ from cio_sidecar.app.config import SECRETS, ConfigError, Settings, load_settings
 from click.testing import CliRunner
 
 KEY = "key-of-great-secrecy"
+BOMB_LIST = "&a0 [x, x], " + ", ".join(f"&a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))
+BOMB = f"k: [{BOMB_LIST}]\n"
 
 
 def write(path: Path, text: str) -> Path:
@@ -378,8 +380,8 @@ def test_settings_file_with_a_key_twice_is_rejected_by_line(tmp_path: Path) -> N
     [
         "[" * 1_000,
         "region: &a [*a]",
-        "a: &a [x, x]\n" + "".join(f"b{n}: &a [*a, *a]\n" for n in range(60)),
-        "a: &a [x, x]\n" + "".join(f"b{n}: &a [*a, *a]\n" for n in range(60)) + "? *a\n: 1\n",
+        BOMB,
+        f"? [{BOMB_LIST}]\n: 1\n",
         "#" * 1_000_001,
     ],
 )

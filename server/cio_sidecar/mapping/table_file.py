@@ -160,6 +160,12 @@ class _Reader:
                 self._mistake((), "doc is missing: say in a sentence what the table is for")
             if "rows" not in given and not (raw.extends or raw.drop or raw.operation):
                 self._mistake((), "rows is missing")
+        if len(raw.also) > MAX_INPUTS:
+            self._mistake(
+                ("also",), f"also has {len(raw.also):,} tables, the limit is {MAX_INPUTS}"
+            )
+        elif len({*raw.also}) < len(raw.also):
+            self._mistake(("also",), "also names a table twice: remove one of the two")
         if raw.operation is not None and raw.operation not in OPERATIONS:
             known = ", ".join(OPERATIONS)
             what = f"there is no operation {raw.operation!r:.60}; there are {known}"
