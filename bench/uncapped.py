@@ -7,8 +7,8 @@ from cio_sidecar.app import cli
 from cio_sidecar.app.config import Settings, load_settings
 
 
-def _uncapped(flags: dict[str, Any], file: Path | None = None) -> Settings:
-    return load_settings(flags, file).model_copy(update={"requests_per_second": 1e9})
+def _uncapped(flags: dict[str, Any], file: Path | None = None, check: Any = None) -> Settings:
+    return load_settings(flags, file, check).model_copy(update={"requests_per_second": 1e9})
 
 
 if __name__ == "__main__":

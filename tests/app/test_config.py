@@ -1,5 +1,6 @@
 """Settings: where they come from, which goes first, and what is said of one that can't be used."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from cio_sidecar.app.config import SECRETS, ConfigError, Settings, load_settings
 from click.testing import CliRunner
 
 KEY = "key-of-great-secrecy"
+BOMB_LIST = "&a0 [x, x], " + ", ".join(f"&a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))
+BOMB = f"k: [{BOMB_LIST}]\n"
 
 
 def write(path: Path, text: str) -> Path:
@@ -244,7 +247,7 @@ def test_an_unknown_key_in_a_file_is_named_with_those_there_are(tmp_path: Path) 
 
 def test_a_settings_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert refused(file=tmp_path / "none.toml").startswith(f"{tmp_path / 'none.toml'}: ")
-    assert "no such settings file" in refused(file=tmp_path)
+    assert "Is a directory" in refused(file=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -328,6 +331,99 @@ def test_settings_report_every_cross_field_mistake() -> None:
     )
     for name in ("CIO_BASE_URL", "CIO_HTTP_INGEST_WRITE_KEY", "CIO_KEEP_DEVICE_EVENTS"):
         assert name in message
+
+
+def test_settings_report_field_and_cross_field_mistakes_together(tmp_path: Path) -> None:
+    lines = refused(
+        {
+            "region": "mars",
+            "concurrency": "many",
+            "base_url": "nowhere",
+            "http_ingest": "0.0.0.0:8088",
+            "api_key_file": str(tmp_path / "none"),
+        },
+        write(tmp_path / "s.yaml", "regoin: eu\nzzz: 1\n"),
+    ).splitlines()
+    assert len(lines) == 7
+    starts = (
+        "CIO_API_KEY_FILE: can't read ",
+        "CIO_CONCURRENCY: ",
+        "CIO_REGION: ",
+        "regoin: there is no such setting; did you mean region?",
+        "zzz: there is no such setting; there are site_id, ",
+        "CIO_BASE_URL: ",
+        "CIO_HTTP_INGEST_WRITE_KEY (or ",
+    )
+    for start in starts:
+        assert any(line.startswith(start) for line in lines), (start, lines)
+
+
+def test_settings_report_a_mistake_once_if_a_field_fails(tmp_path: Path) -> None:
+    file = write(tmp_path / "s.yaml", "http_ingest: 0.0.0.0:8088\nhttp_ingest_write_key: 5\n")
+    assert refused(file=file) == "CIO_HTTP_INGEST_WRITE_KEY: input should be a valid string"
+
+
+def test_settings_file_problem_is_reported_with_the_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIO_REGION", "mars")
+    first, second = refused(file=write(tmp_path / "s.yaml", "api: [")).splitlines()
+    assert first.startswith(f"{tmp_path}/s.yaml: can't be read: line 2: ")
+    assert second.startswith("CIO_REGION: ")
+
+
+def test_settings_file_with_a_key_twice_is_rejected_by_line(tmp_path: Path) -> None:
+    message = refused(file=write(tmp_path / "s.yaml", f"api_key: {KEY}\nregion: eu\nregion: us"))
+    assert "s.yaml: can't be read: line 3: the key 'region' stands twice" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 1_000,
+        "region: &a [*a]",
+        BOMB,
+        f"? [{BOMB_LIST}]\n: 1\n",
+        "#" * 1_000_001,
+    ],
+)
+def test_hostile_settings_file_is_rejected(text: str, tmp_path: Path) -> None:
+    message = refused(file=write(tmp_path / "s.yaml", text))
+    assert message.startswith(f"{tmp_path}/s.yaml: can't be read: ")
+    assert len(message) < 500
+
+
+def test_settings_file_that_is_a_fifo_or_device_is_rejected(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "s.yaml")
+    (tmp_path / "s.toml").symlink_to("/dev/zero")
+    for name in ("s.yaml", "s.toml"):
+        assert "expected a regular file" in refused(file=tmp_path / name)
+
+
+def test_merge_key_in_a_settings_file_is_unknown(tmp_path: Path) -> None:
+    text = "x: &x {region: eu}\n<<: *x\n"
+    assert "<<: there is no such setting" in refused(file=write(tmp_path / "s.yaml", text))
+
+
+@pytest.mark.parametrize("name", ["site_id_file", "overlay_watch", "concurrency", "email"])
+def test_empty_variable_of_any_type_means_the_default(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A path, a bool, a number and a choice, each set differently in the file."""
+    site = write(tmp_path / "site", "s")
+    text = f"site_id_file: {site}\noverlay_watch: true\nconcurrency: 3\nemail: hash_only\n"
+    file = write(tmp_path / "s.yaml", text)
+    monkeypatch.setenv(f"CIO_{name.upper()}", "")
+    settings = load_settings({}, file)
+    assert getattr(settings, name) == Settings.model_fields[name].default
+    assert (settings.site_id == "") == (name == "site_id_file")
+    assert settings.profile == "standard"
+
+
+@pytest.mark.parametrize(("written", "mode"), [("0660", 0o660), ("'0600'", 0o600), ("666", 0o666)])
+def test_socket_mode_in_a_yaml_file_is_octal(written: str, mode: int, tmp_path: Path) -> None:
+    settings = load_settings({}, write(tmp_path / "s.yaml", f"socket_mode: {written}"))
+    assert settings.socket_access.mode == mode
 
 
 def test_settings_report_every_credential_file(tmp_path: Path) -> None:

@@ -170,3 +170,58 @@ async def test_reloader_continues_after_an_unexpected_error(
             await until(lambda: reloader.reloads["refused"] == 1, "a failed reload")
         caller.sidecar.reload()
         await until(lambda: reloader.reloads["taken up"] == 1, "a reload")
+
+
+async def test_watcher_continues_after_an_unexpected_error(
+    *,
+    make_settings: Callable[..., Settings],
+    fake: FakeCustomerIO,
+    folder: Path,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = make_settings(overlay=folder, overlay_watch=True)
+    async with calling(settings, fake) as caller:
+        with monkeypatch.context() as patched:
+            patched.setattr("cio_sidecar.app.reload._state", lambda _: 1 // 0)
+            await until(lambda: "CIO_OVERLAY_WATCH: can't look at" in caplog.text, "an error")
+        overlay(folder, 2)
+        await until(lambda: caller.sidecar.reloader.reloads["taken up"] == 1, "a reload")
+    assert "ZeroDivisionError at test_reload.py" in caplog.text
+
+
+def large_table(version: int) -> str:
+    """A table that takes seconds to load."""
+    rows = "".join(
+        f"  - {{key: data.k{n}, from: [properties.k{n}, context.v{version}], doc: d}}\n"
+        for n in range(4_000)
+    )
+    return f"table: default\nrows:\n{rows}"
+
+
+async def test_sigterm_during_a_reload_ends_the_process(env: dict[str, str], folder: Path) -> None:
+    env |= {"CIO_OVERLAY": str(folder), "CIO_LOG_LEVEL": "debug"}
+    async with serving(env) as served:
+        for number in range(8):
+            head = f"table: t{number}\ndoc: d\nevents: []\noperation: event"
+            text = large_table(number).replace("table: default", head)
+            (folder / f"t{number}.yaml").write_text(text)
+        served.process.send_signal(signal.SIGHUP)
+        await served.logged("loading the tables")
+        served.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(served.process.wait(), 60) == 0
+        await served.logged("stopped; ")
+        assert reloads(served) == 0
+
+
+async def test_large_table_maps_after_a_reload(
+    make_settings: Callable[..., Settings], fake: FakeCustomerIO, folder: Path, until: Until
+) -> None:
+    async with calling(make_settings(overlay=folder), fake) as caller:
+        (folder / "default.yaml").write_text(large_table(1))
+        caller.sidecar.reload()
+        await until(lambda: caller.sidecar.reloader.reloads["taken up"] == 1, "a reload")
+        await caller.send(track({"k0": 0, "k3999": 3_999}))
+        attributes = (await caller.delivered_one())["attributes"]
+    assert (attributes["k0"], attributes["k3999"]) == (0, 3_999)

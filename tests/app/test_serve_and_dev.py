@@ -197,6 +197,38 @@ async def test_a_wrong_start_names_the_setting_and_exits_2(
         assert env["CIO_API_KEY"] not in finished.err
 
 
+async def test_serve_reports_every_mistake_at_once(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("regoin: eu\nshutdown: leave\n")
+    (tmp_path / "ca").write_text("no certificate")
+    mistakes = {
+        "CIO_CONFIG": str(tmp_path / "s.yaml"),
+        "CIO_SITE_ID": "",
+        "CIO_CONCURRENCY": "many",
+        "CIO_LISTEN": "nonsense",
+        "CIO_HTTP_LISTEN": "127.0.0.1:99999",
+        "CIO_BASE_URL": "nowhere",
+        "CIO_TLS_CERT_FILE": str(tmp_path / "none"),
+        "CIO_TLS_KEY_FILE": str(tmp_path),
+        "CIO_TLS_CLIENT_CA_FILE": str(tmp_path / "ca"),
+        "CIO_CONCURENCY": "3",
+    }
+    finished = await run("serve", env={**env, **mistakes})
+    assert finished.code == 2
+    for said in (
+        "CIO_CONCURENCY is set, but there is no such setting",
+        "regoin: there is no such setting; did you mean region?",
+        "CIO_SITE_ID must be set",
+        "CIO_CONCURRENCY: ",
+        "CIO_LISTEN: expected host:port or unix:PATH, got 'nonsense'",
+        "CIO_HTTP_LISTEN: expected host:port or off, got '127.0.0.1:99999'",
+        "CIO_BASE_URL: expected ",
+        f"CIO_TLS_CERT_FILE: can't read {tmp_path}/none: No such file",
+        f"CIO_TLS_KEY_FILE: can't read {tmp_path}: Is a directory",
+        f"CIO_TLS_CLIENT_CA_FILE: {tmp_path}/ca: expected a PEM file with a certificate",
+    ):
+        assert said in finished.err, (said, finished.err)
+
+
 async def test_the_api_key_is_no_flag() -> None:
     finished = await run("serve", "--api-key", "k")
     assert finished.code == 2

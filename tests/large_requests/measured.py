@@ -145,7 +145,7 @@ def _start(stack: ExitStack, *module: str) -> "subprocess.Popen[str]":
         text=True,
         cwd=ROOT,
     )
-    stack.callback(process.wait)
+    stack.enter_context(process)
     stack.callback(process.kill)
     return process
 

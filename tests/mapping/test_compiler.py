@@ -7,7 +7,14 @@ import copy
 from typing import Any
 
 import pytest
-from cio_sidecar.mapping.compiler import MISSING, Compiled, compile_attempt, compile_rows
+from cio_sidecar.mapping.compiler import (
+    MAX_PART_CHARACTERS,
+    MISSING,
+    Compiled,
+    compile_attempt,
+    compile_choice,
+    compile_rows,
+)
 from cio_sidecar.mapping.errors import FieldWarning
 from cio_sidecar.mapping.explain import rows_given
 from cio_sidecar.mapping.options import Options
@@ -267,6 +274,50 @@ def test_several_missing_rows_are_all_named() -> None:
     ]
     out = compiled(*rows)({}, [])
     assert [violation.field for violation in out[MISSING]] == ["a", "b"]
+
+
+@pytest.fixture
+def compiled_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The size of each source that is compiled, in characters."""
+    sizes: list[int] = []
+
+    def recorded(source: str, *more: Any) -> Any:
+        sizes.append(len(source))
+        return compile(source, *more)
+
+    monkeypatch.setattr("cio_sidecar.mapping.compiler.compile", recorded, raising=False)
+    return sizes
+
+
+def test_long_table_is_compiled_in_parts(compiled_sizes: list[int]) -> None:
+    rows = tuple(
+        Row(
+            key=f"data.k{number}",
+            level=Level.REQUIRED if number % 100 == 0 else Level.OPTIONAL,
+            doc="d",
+            inputs=(Input(path=f"properties.k{number}"), Input(path="properties.other")),
+        )
+        for number in range(4_000)
+    )
+    mapping = compiled(*rows)
+    attempt = compile_attempt("t", rows, Options())
+    assert len(compiled_sizes) > 2
+    assert max(compiled_sizes) < 2 * MAX_PART_CHARACTERS
+    complete = {f"k{number}": number for number in range(4_000)}
+    assert mapping({"properties": complete}, []) == {"data": complete}
+    assert attempt({"properties": complete}, []) == {"data": complete}
+    incomplete = {"properties": {"k3999": 1}}
+    same(rows, mapping, incomplete)
+    assert attempt(incomplete, []) is None
+
+
+def test_long_choice_is_compiled_in_parts(compiled_sizes: list[int]) -> None:
+    choices = [(When(values=((f"k{number}", (1,)),)), number) for number in range(2_000)]
+    choose = compile_choice("track", choices)
+    assert len(compiled_sizes) > 1
+    assert max(compiled_sizes) < 2 * MAX_PART_CHARACTERS
+    assert [choose({f"k{number}": 1}) for number in range(2_000)] == [*range(2_000)]
+    assert choose({}) is None
 
 
 @settings(max_examples=300)

@@ -103,10 +103,10 @@ def test_a_star_row_of_the_profile_is_replaced_in_its_place() -> None:
 def test_later_files_of_an_overlay_extend_earlier_ones() -> None:
     tables = overlay(
         "table: page\nrows:\n  - {key: data.a, value: 1, doc: d}\n",
-        "table: page\nrows:\n  - {key: data.a, value: 2, doc: d}\n  - {key: type, remove: true}\n",
+        "table: page\nrows:\n  - {key: data.b, value: 2, doc: d}\n  - {key: type, remove: true}\n",
     )
     made = item(tables, {"type": "page", "name": "Home"})
-    assert (made["attributes"]["a"], made["action"]) == (2, "event")
+    assert (made["attributes"]["a"], made["attributes"]["b"], made["action"]) == (1, 2, "event")
 
 
 def test_an_overlay_keeps_the_doc_of_a_table_unless_it_gives_one() -> None:

@@ -282,12 +282,31 @@ def test_a_row_however_long_works_or_is_refused_by_its_name(row: str) -> None:
 
 
 def test_a_row_may_put_its_value_deep_into_the_data() -> None:
-    tables = load(f"table: default\nrows:\n  - {{key: data{'.a' * 150}, value: 1, doc: d}}\n")
+    tables = load(f"table: default\nrows:\n  - {{key: data{'.a' * 19}, value: 1, doc: d}}\n")
     (made,) = items(tables, type="track", event="e")
     value = made["attributes"]
-    for _ in range(150):
+    for _ in range(19):
         value = value["a"]
     assert value == 1
+
+
+def test_row_with_a_key_of_too_many_parts_is_rejected() -> None:
+    (problem,) = mistakes(f"table: page\nrows:\n  - {{key: data{'.a' * 20}, value: 1, doc: d}}\n")
+    assert "has 21 keys, the limit is 20" in problem
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (f"from: a, apply: [{'text,' * 21}]", "apply has 21 transforms, the limit is 20"),
+        (f"from: {{path: a, apply: [{'text,' * 21}]}}", "apply has 21 transforms, the limit is 20"),
+        (f"value: [{'1,' * 10_000}]", "value: holds 10,001 values, the limit is 10,000"),
+        (f"from: a, except: [{'b,' * 1_001}]", "except has 1,001 keys, the limit is 1,000"),
+    ],
+)
+def test_row_that_is_too_large_is_rejected(row: str, problem: str) -> None:
+    found = mistakes(f"table: default\nrows:\n  - {{key: data.x, doc: d, {row}}}\n")
+    assert f"0.yaml:3 (row default.data.x): {problem}" in found
 
 
 def test_check_reports_a_key_that_would_nest_twice() -> None:
@@ -304,3 +323,97 @@ def test_check_reports_a_table_with_the_condition_of_another() -> None:
 
     (problem,) = mistakes(table("first"), table("second"))
     assert problem.startswith("1.yaml:4: the table first (0.yaml:4)")
+
+
+def conditional(name: str, when: str, rows: str = "") -> str:
+    """A table for some track events, whose condition is on line 4."""
+    text = f"table: {name}\ndoc: d\nextends: default\nwhen: {when}\n"
+    return f"{text}rows:\n{rows}" if rows else text
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("{event: [A, B]}", "{event: B}"),
+        ("{event: A}", "{event: A, userId: u}"),
+        ("{event: [A, B]}", """'event.event == "A" && has(event.userId)'"""),
+        ("has(event.userId)", "event.event == 'A' && has( event.userId )"),
+        ("event.event == 'A'", "{event: A, userId: [1, 2]}"),
+    ],
+)
+def test_check_reports_a_table_that_an_earlier_one_hides(earlier: str, later: str) -> None:
+    (problem,) = mistakes(conditional("first", earlier), conditional("second", later))
+    assert problem.startswith("1.yaml:4: the table first (0.yaml:4) takes every such event")
+    load(conditional("second", later), conditional("t", earlier))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("{event: 1}", "{event: true}"),
+        ("{event: A, userId: u}", "{event: A}"),
+        ("has(event.userId)", "event.event == 'A' || has(event.userId)"),
+        ("has(event.userId)", "event.event == 'A' ? has(event.userId) : true"),
+        ("event.event == 'A  B'", "event.event == 'A B'"),
+        ("event.event == 'A'", "event.event == 'x && event.event == '"),
+    ],
+)
+def test_check_accepts_tables_of_which_each_may_be_used(earlier: str, later: str) -> None:
+    load(
+        conditional("first", earlier),
+        conditional("second", f'"{later}"' if later[0] != "{" else later),
+    )
+
+
+@pytest.mark.parametrize(
+    ("when", "why"),
+    [
+        ("{'event': A, '\"event\"': B}", "event can't have two different values"),
+        ("{properties.a: 1, properties.a.b: 1}", "properties.a can't be a single value and hold"),
+        ("'false'", "false is never true"),
+        ("has(event.userId) && 1 > 2", "1>2 is never true"),
+        ("""'event.event == "A" && event.event == "B"'""", "event can't have two different values"),
+    ],
+)
+def test_check_reports_a_condition_that_never_holds(when: str, why: str) -> None:
+    row = f"  - {{key: data.x, value: 1, doc: d, when: {when}}}\n"
+    (problem,) = mistakes(f"table: default\nrows:\n{row}")
+    assert problem.startswith(f"0.yaml:3 (row default.data.x): when never holds: {why}")
+    (problem,) = mistakes(conditional("t", when))
+    assert problem.startswith(f"0.yaml:4: when never holds: {why}")
+
+
+def test_check_reports_a_condition_on_a_type_that_the_table_is_not_for() -> None:
+    (problem,) = mistakes(conditional("t", "{type: page}"))
+    assert problem.startswith("0.yaml:4: when never holds: type can't have two different values")
+
+
+def test_check_reports_a_row_that_contradicts_its_table() -> None:
+    row = "  - {key: data.x, value: 1, doc: d, when: {event: B}}\n"
+    (problem,) = mistakes(conditional("t", "{event: A}", row))
+    assert problem.startswith("0.yaml:6 (row t.data.x): when never holds: event can't")
+    assert problem.endswith("(the table's own when: 0.yaml:4)")
+
+
+def test_check_accepts_a_row_for_events_that_come_from_another_table() -> None:
+    row = "  - {key: data.x, value: 1, doc: d, when: {type: screen}}\n"
+    extending = "table: s\ndoc: d\nextends: t\nevents: [screen]\nwhen: {name: x}\n"
+    load(conditional("t", "{event: A}", row), extending)
+
+
+def test_check_reports_a_row_that_two_files_of_an_overlay_set() -> None:
+    row = "  - {key: name, from: event, apply: [text], doc: d}\n"
+    text = f"table: default\nrows:\n{row}"
+    assert mistakes(text, text) == [
+        "1.yaml:3 (row default.name): this row is set at 0.yaml:3 too: remove one of the two"
+    ]
+    removal = "table: default\nrows:\n  - {key: name, remove: true}\n"
+    load(text, removal, text)
+
+
+def test_check_reports_a_row_to_remove_that_is_not_there() -> None:
+    (problem,) = mistakes("table: page\nrows:\n  - {key: data.none, remove: true}\n")
+    assert problem.startswith("0.yaml:3 (row page.data.none): there is no such row to remove")
+    gone = "  - {key: data.none, remove: true}\n"
+    (problem,) = mistakes(conditional("t", "{event: A}", gone))
+    assert problem.startswith("0.yaml:6 (row t.data.none): there is no such row to remove")

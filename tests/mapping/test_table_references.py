@@ -260,7 +260,7 @@ def test_a_file_as_large_as_may_be_is_read() -> None:
 @pytest.mark.parametrize("key", ["5", "null", "true", "1.5", "[a]", "{a: b}"])
 def test_a_key_that_is_no_text_is_named_by_its_line(key: str) -> None:
     (mistake,) = mistakes(f"{HEAD}? {key}\n: x\n{ROWS}")
-    assert mistake.startswith("0.yaml:5: a key must be text: quote ")
+    assert mistake.startswith("0.yaml:5: a key must be text")
 
 
 @pytest.mark.parametrize(

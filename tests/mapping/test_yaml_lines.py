@@ -143,7 +143,7 @@ def test_windows_line_ends_leave_no_trace_in_values() -> None:
         ("a: 1\nb: {c: 1, c: 2}", 2, "the key 'c' stands twice"),
         ("a:\n  - x: 1\n    x: 1", 3, "the key 'x' stands twice"),
         ("a: 1\ntrue: 1", 2, "a key must be text: quote 'true'"),
-        ("a: 1\n? [x]\n: 1", 2, "a key must be text: quote"),
+        ("a: 1\n? [x]\n: 1", 2, "a key must be text, not a list or an object"),
         ("a: !!float '1,5'", 1, "'1,5' can't be read as float"),
         (f"a: 1\nb: {'9' * 5000}", 2, "can't be read as int"),
         ("a: *b", 1, "found undefined alias"),

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -81,10 +81,14 @@ def _settings_options(names: Iterable[str]) -> Callable[[_Command], _Command]:
     return decorate
 
 
-def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
+def _settings(
+    config: Path | None,
+    flags: dict[str, Any],
+    check: Callable[[Settings, Collection[str]], list[str]] | None = None,
+) -> Settings:
     try:
         given = {name: value for name, value in flags.items() if value is not None}
-        return load_settings(given, config)
+        return load_settings(given, config, check)
     except ConfigError as error:
         fail(error, EXIT_USAGE)
 
@@ -147,12 +151,14 @@ def serve(config: Path | None, **flags: Any) -> None:
     # Until the event loop runs. The first process of a container would ignore SIGTERM.
     for number in _STOPS:
         signal.signal(number, lambda *_: sys.exit(0))
+    from cio_sidecar.app.preflight import start_problems
     from cio_sidecar.app.sidecar import Sidecar
 
-    settings = _settings(config, flags)
-    logs.set_up(settings.log_level)
+    logs.set_up("info")
     for name in unknown_variables(os.environ):
         log.warning("%s is set, but there is no such setting", name)
+    settings = _settings(config, flags, start_problems)
+    logs.set_up(settings.log_level)
 
     async def run(stopped: asyncio.Event) -> bool:
         sidecar = Sidecar(settings)

@@ -1,29 +1,31 @@
 """Settings: from flags, ``CIO_…`` variables or a file, in that order of precedence."""
 
 import re
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import fields
+from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import yaml
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
-    YamlConfigSettingsSource,
 )
 from yarl import URL
 
-from cio_sidecar.app.files import MAX_BYTES, read_text
+from cio_sidecar.app.files import read_text
 from cio_sidecar.customerio.limits import REQUESTS_PER_SECOND
 from cio_sidecar.delivery.queue.limits import Limits
 from cio_sidecar.intake import CallLimits
 from cio_sidecar.mapping.options import Options, read_paths
+from cio_sidecar.mapping.yaml_lines import YamlError
+from cio_sidecar.mapping.yaml_lines import load as load_yaml
 from cio_sidecar.rpc.address import SocketAccess, group_id, port_of
 
 ENV_PREFIX: Final = "CIO_"
@@ -34,6 +36,11 @@ REGIONS: Final = {"us": "https://track.customer.io", "eu": "https://track-eu.cus
 
 SECRETS: Final = frozenset({"api_key", "http_ingest_write_key"})
 """Settings that no list of processes, message or log may show."""
+
+
+_NAME_CHARACTERS: Final = 64
+"""How much of an unknown setting's name is compared and shown."""
+_AFTER_SETTING: Final = re.compile(r"[^A-Z_]")
 
 
 class ConfigError(Exception):
@@ -255,28 +262,8 @@ class Settings(BaseSettings):
         "info", description="The least severe messages that are logged."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _read_files(cls, values: Any) -> Any:
-        # An empty variable or flag overrides the settings file with the default.
-        values = {name: value for name, value in values.items() if value != ""}
-        problems: list[str] = []
-        for name in ("site_id", "api_key", "http_ingest_write_key"):
-            path = values.get(f"{name}_file")
-            if path and values.get(name):
-                problems.append(f"{_variable(name)} and {_variable(name)}_FILE are both set")
-            elif path:
-                try:
-                    values[name] = read_text(Path(path)).strip()
-                except (OSError, UnicodeDecodeError) as error:
-                    why = error.strerror if isinstance(error, OSError) else "not text"
-                    problems.append(f"{_variable(name)}_FILE: can't read {path}: {why}")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return values
-
-    @model_validator(mode="after")
-    def _check(self) -> "Settings":
+    def problems(self) -> list[str]:
+        """What is wrong with settings whose type alone is right, or with several together."""
         problems: list[str] = []
         if self.base_url and not _is_base_url(self.base_url):
             problems.append(
@@ -306,9 +293,7 @@ class Settings(BaseSettings):
                 )
         if self.keep_device_events and self.profile != "standard":
             problems.append("CIO_KEEP_DEVICE_EVENTS: only the profile standard knows device events")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+        return problems
 
     def _shared_problems(self) -> list[str]:
         problems: list[str] = []
@@ -378,12 +363,16 @@ class Settings(BaseSettings):
         """The base URL that requests go to."""
         return self.base_url or REGIONS[self.region]
 
-    def require_credentials(self) -> None:
-        """Raises ConfigError where the site id or the API key is missing."""
+    def require_credentials(self, but: Collection[str] = ()) -> None:
+        """Raises ConfigError if the site id or the API key is missing.
+
+        Args:
+            but: Settings that are not checked.
+        """
         missing = [
             _variable(name)
             for name, value in (("site_id", self.site_id), ("api_key", self.api_key))
-            if not value
+            if not value and name not in but
         ]
         if missing:
             raise ConfigError(
@@ -392,55 +381,129 @@ class Settings(BaseSettings):
             )
 
 
-def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
-    """Put the settings together. Raises ConfigError.
+class _Merged(Settings):
+    """Settings from one dict, in which the sources are merged already."""
 
-    ``flags`` holds only those that were given; ``file`` is TOML (``.toml``) or YAML.
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+def load_settings(
+    flags: dict[str, Any],
+    file: Path | None = None,
+    check: Callable[[Settings, Collection[str]], list[str]] | None = None,
+) -> Settings:
+    """Put the settings together. Raises ConfigError with every problem.
+
+    Args:
+        flags: Only those that were given.
+        file: TOML (``.toml``) or YAML.
+        check: Returns more problems. Its second argument names the settings that are known to be
+            wrong, which have their defaults.
     """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
     if file is not None:
-        if not file.is_file():
-            raise ConfigError(f"{file}: there is no such settings file")
-        if file.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"{file}: the settings file is larger than {MAX_BYTES:,} bytes")
-
-    class _FromSources(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            del dotenv_settings, file_secret_settings
-            sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
-            if file is not None:
-                source = (
-                    TomlConfigSettingsSource if file.suffix == ".toml" else YamlConfigSettingsSource
-                )
-                sources.append(source(settings_cls, file))
-            return tuple(sources)
-
+        try:
+            values = _read_file(file)
+        except ConfigError as error:
+            problems.append(str(error))
+    file_is_read = not problems
+    values |= EnvSettingsSource(Settings)()
+    values |= flags
+    # An empty variable or flag overrides the settings file with the default.
+    values = {name: value for name, value in values.items() if value != ""}
+    wrong = _read_credentials(values, problems)
     try:
-        return _FromSources(**flags)
+        settings = _Merged(**values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(detail) for detail in error.errors())) from None
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{file}: can't be read: {error}; expected TOML in a file that ends in .toml, else "
-            "YAML, with settings by name (site_id: …)"
-        ) from None
+        details = error.errors()
+        problems += map(_explain, details)
+        wrong |= {str(detail["loc"][0]) for detail in details}
+        settings = _Merged(**{name: value for name, value in values.items() if name not in wrong})
+    if file_is_read:
+        more = settings.problems()
+        if check is not None:
+            more += check(settings, wrong)
+        named = tuple(map(_variable, wrong))
+        problems += [problem for problem in more if _AFTER_SETTING.split(problem)[0] not in named]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    """The settings in a file. Raises ConfigError, never with a value of the file."""
+    try:
+        text = read_text(file)
+        if file.suffix == ".toml":
+            return tomllib.loads(text)
+        values = load_yaml(text).value
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: there is no such settings file") from None
+    except YamlError as error:
+        what = f"line {error.line}: {error.problem}"
+    except UnicodeDecodeError:
+        what = "not UTF-8 text"
+    except ValueError as error:
+        what = str(error)
+    except RecursionError:
+        what = "nests too deep"
+    except OSError as error:
+        what = error.strerror or "unknown error"
+    else:
+        if values is None:
+            return {}
+        if isinstance(values, dict):
+            # In YAML 1.2 this number is decimal; it is written as a mode.
+            if type(mode := values.get("socket_mode")) is int:
+                values["socket_mode"] = f"{mode:04}"
+            return values
+        what = "no settings"
+    raise ConfigError(
+        f"{file}: can't be read: {what}; expected TOML in a file that ends in .toml, else YAML, "
+        "with settings by name (site_id: …)"
+    )
+
+
+def _read_credentials(values: dict[str, Any], problems: list[str]) -> set[str]:
+    """Add the content of credential files to the values; returns the credentials that failed."""
+    wrong: set[str] = set()
+    for name in ("site_id", "api_key", "http_ingest_write_key"):
+        path = values.get(f"{name}_file")
+        if not path or not isinstance(path, str | Path):
+            continue
+        if values.get(name):
+            problems.append(f"{_variable(name)} and {_variable(name)}_FILE are both set")
+            wrong.add(name)
+            continue
+        try:
+            values[name] = read_text(Path(path)).strip()
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not text"
+            problems.append(f"{_variable(name)}_FILE: can't read {path}: {why}")
+            wrong.add(name)
+    return wrong
 
 
 def _explain(detail: Any) -> str:
     message = detail["msg"].removeprefix("Value error, ")
-    if not detail["loc"]:
-        return str(message)
     name = ".".join(map(str, detail["loc"]))
     if detail["type"] == "extra_forbidden":
-        known = ", ".join(Settings.model_fields)
-        return f"{name}: there is no such setting; there are {known}"
+        near = get_close_matches(name[:_NAME_CHARACTERS].lower(), Settings.model_fields, 1)
+        known = (
+            f"did you mean {near[0]}?" if near else f"there are {', '.join(Settings.model_fields)}"
+        )
+        return f"{name:.{_NAME_CHARACTERS}}: there is no such setting; {known}"
     got = "" if name in SECRETS else f", got {detail['input']!r:.60}"
     return f"{_variable(name)}: {message[0].lower()}{message[1:]}{got}"
 

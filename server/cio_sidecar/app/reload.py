@@ -72,6 +72,7 @@ class Reloader:
             return None
 
     async def _reload(self) -> None:
+        log.debug("loading the tables")
         try:
             tables = await in_thread(lambda: load_tables(self._settings))
         except ConfigError as error:

@@ -19,6 +19,7 @@ from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.health import Check, delivery_check, queue_check
 from cio_sidecar.app.http import HttpHost, HttpServer
 from cio_sidecar.app.metrics import Metrics
+from cio_sidecar.app.preflight import tls_problems
 from cio_sidecar.app.reload import Reloader
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.app.tls import TlsFiles
@@ -283,14 +284,11 @@ class Sidecar:
         text.
         """
         settings = self.settings
+        if problems := tls_problems(settings):
+            raise ConfigError("\n".join(problems))
         certificate, key = settings.tls_cert_file, settings.tls_key_file
-        if certificate is None and key is None and settings.tls_client_ca_file is None:
-            return None, None, None
         if certificate is None or key is None:
-            raise ConfigError(
-                "CIO_TLS_CERT_FILE and CIO_TLS_KEY_FILE must both be set, or neither and no "
-                "CIO_TLS_CLIENT_CA_FILE"
-            )
+            return None, None, None
         files = TlsFiles(certificate, key, settings.tls_client_ca_file)
         try:
             # gRPC takes credentials that are renewed for a single server.

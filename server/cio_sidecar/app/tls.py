@@ -30,6 +30,28 @@ class TlsFiles:
     client_ca: Path | None = None
     """The authority of the callers' certificates: with it each must show one."""
 
+    def problems(self) -> list[str]:
+        """What is wrong with the files, by setting."""
+        problems: list[str] = []
+        for setting, file, what in (
+            ("CIO_TLS_CERT_FILE", self.certificate, "certificate"),
+            ("CIO_TLS_KEY_FILE", self.key, "private key"),
+            ("CIO_TLS_CLIENT_CA_FILE", self.client_ca, "certificate"),
+        ):
+            try:
+                if file is not None:
+                    _expect(file, what)
+            except OSError as error:
+                problems.append(f"{setting}: can't read {file}: {error.strerror}")
+            except ValueError as error:
+                problems.append(f"{setting}: {error}")
+        if not problems:
+            try:
+                self._for_http()
+            except (OSError, ValueError) as error:
+                problems.append(f"CIO_TLS_…_FILE: {error}")
+        return problems
+
     def credentials(self) -> grpc.ServerCredentials:
         """For gRPC. Raises OSError or ValueError where a file can't be used."""
         first, renewed = self._watched(self._for_grpc)

@@ -5,11 +5,12 @@ fit their operations.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
+from cio_sidecar.mapping.conditions import Facts, contradiction, covers, facts, types_of
 from cio_sidecar.mapping.errors import Mistake, listing
 from cio_sidecar.mapping.event import EVENT_TYPES
 from cio_sidecar.mapping.expressions import TYPES, Expression
 from cio_sidecar.mapping.plan import PlanBuilder
-from cio_sidecar.mapping.table import SPREAD, Row, Table, When, join_path, parents, split_path
+from cio_sidecar.mapping.table import SPREAD, Row, Table, join_path, parents, split_path
 from cio_sidecar.mapping.table_file import no_row_to_remove
 from cio_sidecar.operations import OPERATIONS, Key
 
@@ -102,10 +103,15 @@ def check_tables(
     ``built_in`` names the profile's tables: a user's own table may hide one of them.
     """
     mistakes: list[Mistake] = []
+    extended = {table.extends for table in tables.values() if table.extends}
+    reached = {
+        name for table in tables.values() for name in (*table.also, *_given(table.otherwise))
+    }
     for table in tables.values():
         mistakes += _removed(table, tables)
         mistakes += _misfits(table, tables)
         mistakes += _overwritten(table)
+        mistakes += _never(table, extended, reached)
     mistakes += _clashes(tables)
     for event_type in EVENT_TYPES:
         mistakes += _ambiguous(event_type, tables)
@@ -276,22 +282,56 @@ def _ambiguous(event_type: str, tables: Mapping[str, Table]) -> list[Mistake]:
 
 
 def _hidden(event_type: str, tables: Iterable[Table]) -> list[Mistake]:
-    """Tables with the same condition as another for the same events: only one is ever chosen."""
+    """Tables that an earlier one hides for an event type: its condition holds wherever theirs
+    does.
+    """
     mistakes: list[Mistake] = []
-    seen: dict[When, Table] = {}
+    earlier: list[tuple[Table, Facts]] = []
     for table in tables:
         if event_type not in table.events or not (table.operation or table.drop):
             continue
         if table.when is None:
             continue
-        other = seen.setdefault(table.when, table)
-        if other is not table:
+        mine = facts(table.when)
+        other = next((other for other, its in earlier if covers(its, mine)), None)
+        if other is not None:
             file, line = other.places.get("when", (other.file, 1))
+            same = covers(mine, facts(other.when)) if other.when else False
             what = (
-                f"the table {other.name} ({file}:{line}) has the same condition for {event_type} "
-                "events, so that one of the two is never used: change when, or merge them"
+                f"the table {other.name} ({file}:{line}) "
+                f"{'has the same condition' if same else 'takes every such event'} for "
+                f"{event_type} events, so that this one is never used: change when, or merge them"
             )
             mistakes.append(_at(table, "when", what))
+        earlier.append((table, mine))
+    return mistakes
+
+
+def _never(table: Table, extended: Collection[str], reached: Collection[str]) -> list[Mistake]:
+    """Conditions that hold for no event.
+
+    ``extended`` and ``reached`` name the tables whose rows others have, and those that events of
+    other types may come to.
+    """
+    mistakes: list[Mistake] = []
+    known: list[Facts] = []
+    if table.events and table.name not in reached:
+        known.append(types_of(table.events))
+    if table.when is not None:
+        known.append(facts(table.when))
+        if why := contradiction(*known):
+            return [_at(table, "when", f"when never holds: {why}; change it, or remove the table")]
+    if table.name in extended:
+        known = []
+    for row in table.rows:
+        if row.when is None or row.home != table.name:
+            continue
+        if why := contradiction(facts(row.when)) or contradiction(*known, facts(row.when)):
+            what = f"when never holds: {why}; change it, or remove the row"
+            if known and table.when is not None:
+                file, line = table.places.get("when", (table.file, 1))
+                what += f" (the table's own when: {file}:{line})"
+            mistakes.append(_mistake(row, what))
     return mistakes
 
 

@@ -2,7 +2,7 @@
 
 A function for rows takes ``(event, warnings)`` and returns the output; it interprets nothing but
 the CEL expressions of a user's own rows. Its source is kept on it as ``__source__`` for people and
-tests.
+tests. A long function is compiled in parts, because ``compile()`` holds the GIL.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +24,9 @@ Compiled = Callable[[dict[str, Any], list[FieldWarning]], Output]
 MISSING: Final = "\0missing"
 """Key of the output under which the violations of required rows stand, if there are any. No row
 can set it: a key of a table holds no null byte."""
+
+MAX_PART_CHARACTERS: Final = 30_000
+"""Characters of source after which a function is continued in another part."""
 
 
 def compile_rows(name: str, rows: Iterable[Row], options: Options) -> Compiled:
@@ -98,6 +101,8 @@ class _Compiler:
         self.converts_dates = options.dates == "unix_seconds"
         self.gives_up = gives_up
         self.lines: list[str] = []
+        self.size = 0
+        self.parts: list[Callable[..., Any]] = []
         self.constants: dict[str, Any] = {
             "ABSENT": ABSENT,
             "NoValue": NoValue,
@@ -112,6 +117,10 @@ class _Compiler:
         self.spreads_top = any(row.key == SPREAD for row in rows)
         holders = {parent for row in rows for parent in parents(row.key)}
         for row in rows:
+            if self.size > MAX_PART_CHARACTERS:
+                self._line(1, "return out")
+                self._end_part(f"mapping of {name}")
+                self._line(0, "def function(event, warnings, out):")
             # Escaped: a line break in a name must not end the comment.
             self._line(1, ascii(f"# {row.name}")[1:-1])
             depth = 1
@@ -119,12 +128,16 @@ class _Compiler:
                 depth = self._when(1, row.when)
             self._row(depth, row, has_children=row.key in holders)
         self._line(1, "return out")
-        return self._function(f"mapping of {name}")
+        self._end_part(f"mapping of {name}")
+        return _mapping(self.parts)
 
     def choice(self, name: str, choices: Sequence[tuple[When | None, Any]]) -> Callable[..., Any]:
         self._line(0, "def function(event):")
         pending = list(choices)
         while pending:
+            if self.size > MAX_PART_CHARACTERS:
+                self._end_part(f"choice for {name}")
+                self._line(0, "def function(event):")
             when, _ = pending[0]
             path = _single_path(when)
             if path is None:
@@ -144,15 +157,19 @@ class _Compiler:
             self._line(2, "if p is not None:")
             self._line(3, "return p")
         self._line(1, "return None")
-        return self._function(f"choice for {name}")
+        self._end_part(f"choice for {name}")
+        return _choice(self.parts)
 
-    def _function(self, name: str) -> Callable[..., Any]:
+    def _end_part(self, name: str) -> None:
+        """Compile the lines so far to a function of its own."""
         source = "\n".join(self.lines) + "\n"
+        self.lines = []
+        self.size = 0
         shown = ascii(name)[1:-1]
         exec(_code(source, f"<{shown}>"), self.constants)  # noqa: S102
         function: Callable[..., Any] = self.constants["function"]
         function.__source__ = source  # type: ignore[attr-defined]
-        return function
+        self.parts.append(function)
 
     def _when(self, depth: int, when: When) -> int:
         """Open a block that runs where the condition holds; returns its depth."""
@@ -281,6 +298,42 @@ class _Compiler:
 
     def _line(self, depth: int, code: str) -> None:
         self.lines.append("    " * depth + code)
+        self.size += len(self.lines[-1])
+
+
+def _mapping(parts: list[Callable[..., Any]]) -> Callable[..., Any]:
+    """One mapping function of its parts, each of which continues the output of the one before."""
+    first, *others = parts
+    if not others:
+        return first
+
+    def mapping(event: dict[str, Any], warnings: list[FieldWarning]) -> Output | None:
+        out: Output | None = first(event, warnings)
+        for part in others:
+            if out is None:
+                break
+            out = part(event, warnings, out)
+        return out
+
+    return _with_source(mapping, parts)
+
+
+def _choice(parts: list[Callable[..., Any]]) -> Callable[..., Any]:
+    """One choosing function of its parts, which are tried in order."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def choice(event: dict[str, Any]) -> Any:
+        return next((found for part in parts if (found := part(event)) is not None), None)
+
+    return _with_source(choice, parts)
+
+
+def _with_source(
+    function: Callable[..., Any], parts: list[Callable[..., Any]]
+) -> Callable[..., Any]:
+    function.__source__ = "".join(part.__source__ for part in parts)  # type: ignore[attr-defined]
+    return function
 
 
 def _single_path(when: When | None) -> str | None:

@@ -48,6 +48,9 @@ _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']*)'")
 _CODE: Final = re.compile(r"\s*\[[A-Z_]+\]$")
 _NO_KEY: Final = re.compile(r'Key not found in map : "(.*)"')
 _STATUS: Final = re.compile(r"^[A-Z_]+: ")
+_MOST_ERRORS: Final = 5
+_ERROR_CHARACTERS: Final = 500
+"""How many errors of an expression are shown, and how many characters of them."""
 _NO_JSON: Final = ("BYTES", "TIMESTAMP", "DURATION", "TYPE")
 
 TYPES: Final = {
@@ -298,4 +301,8 @@ def _explain(error: str, source: str) -> str:
             place = f"line {line}, " if int(line) > 1 else ""
             words = f"at {place}character {column}: {words}"
         told.append(words)
-    return "; ".join(dict.fromkeys(told)) or _CODE.sub("", _STATUS.sub("", error)) or error
+    return (
+        "; ".join([*dict.fromkeys(told)][:_MOST_ERRORS])[:_ERROR_CHARACTERS]
+        or _CODE.sub("", _STATUS.sub("", error))
+        or error
+    )

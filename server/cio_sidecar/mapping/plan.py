@@ -103,29 +103,43 @@ class PlanBuilder:
         return (*around, *table.rows, *(row for row in added if row.key not in holders))
 
     def plan(self, table: Table, event_type: str) -> Plan:
-        """The plan of a table for an event type."""
-        plan = self._plans.get((table.name, event_type))
-        if plan is None:
-            rows = self.rows(table, event_type)
-            plan = Plan(
-                table,
-                event_type,
-                rows,
-                compile_rows(table.name, rows, self.options),
-                compile_attempt(table.name, rows, self.options),
-                named=frozenset(split_path(row.key)[-1] for row in rows),
-            )
-            self._plans[table.name, event_type] = plan
-            if table.when:
-                plan.holds = compile_condition(table.when)
-            if table.drop:
-                plan.straight = False
-                return plan
-            if table.otherwise:
-                plan.otherwise = self.plan(self.tables[table.otherwise], event_type)
-            plan.also = tuple(self.plan(self.tables[name], event_type) for name in table.also)
-            plan.straight = not (plan.otherwise or plan.also)
-        return plan
+        """The plan of a table for an event type, with those that it refers to."""
+        made: list[Plan] = []
+        pending = [table]
+        # Without recursion: tables may refer to each other in a long chain.
+        while pending:
+            each = pending.pop()
+            if (each.name, event_type) not in self._plans:
+                made.append(self._unlinked(each, event_type))
+                self._plans[each.name, event_type] = made[-1]
+                pending += self._successors(each)
+        for plan in made:
+            plan.straight = not (plan.table.drop or self._successors(plan.table))
+            if plan.table.drop:
+                continue
+            if plan.table.otherwise:
+                plan.otherwise = self._plans[plan.table.otherwise, event_type]
+            plan.also = tuple(self._plans[name, event_type] for name in plan.table.also)
+        return self._plans[table.name, event_type]
+
+    def _unlinked(self, table: Table, event_type: str) -> Plan:
+        rows = self.rows(table, event_type)
+        return Plan(
+            table,
+            event_type,
+            rows,
+            compile_rows(table.name, rows, self.options),
+            compile_attempt(table.name, rows, self.options),
+            holds=compile_condition(table.when) if table.when else None,
+            named=frozenset(split_path(row.key)[-1] for row in rows),
+        )
+
+    def _successors(self, table: Table) -> list[Table]:
+        """The tables that an event may come to from a table."""
+        if table.drop:
+            return []
+        names = (*table.also, *((table.otherwise,) if table.otherwise else ()))
+        return [self.tables[name] for name in names]
 
     def plans(self) -> tuple[Plan, ...]:
         """Every plan that was made."""
@@ -144,8 +158,7 @@ class PlanBuilder:
                 if table.drop:
                     continue
                 yield table, event_type
-                names = (*table.also, *((table.otherwise,) if table.otherwise else ()))
-                pending += [self.tables[name] for name in names]
+                pending += self._successors(table)
 
     def _mains(self, event_type: str) -> list[Table]:
         """The tables that events of a type may go to, in order; the one for all others is last."""

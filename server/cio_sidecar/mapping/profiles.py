@@ -19,6 +19,9 @@ PROFILES: Final[dict[str, tuple[str, ...]]] = {
 }
 """Each profile's folders of tables, each extending those before it."""
 
+MAX_ROWS: Final = 100_000
+"""Maximum number of rows of all tables, those of extended tables counted, for each event type."""
+
 
 @dataclass(frozen=True)
 class TableSet:
@@ -63,7 +66,7 @@ def read_tables(
     """
     built_in = _built_in((*PROFILES[profile], *_optional(options)))
     tables = dict(built_in)
-    _read(overlay, tables)
+    _read(overlay, tables, is_overlay=True)
     return tables, [*built_in]
 
 
@@ -73,9 +76,7 @@ def compile_tables(
     """Compile what read_tables() gives. Raises TableError with every mistake in it."""
     if mistakes := check_references(tables):
         raise TableError(mistakes)
-    resolved: dict[str, Table] = {}
-    for table in tables.values():
-        _resolve(table, tables, resolved)
+    resolved = _resolve(tables)
     # A user's own tables are tried before those of the profile.
     order = sorted(resolved, key=lambda name: name in built_in)
     builder = PlanBuilder(resolved, order, options)
@@ -93,15 +94,23 @@ def _built_in(folders: tuple[str, ...]) -> Mapping[str, Table]:
     return tables
 
 
-def _read(sources: Iterable[tuple[str, str]], tables: dict[str, Table]) -> None:
-    """Add what files state to the tables that are there. Raises TableError."""
+def _read(
+    sources: Iterable[tuple[str, str]], tables: dict[str, Table], *, is_overlay: bool = False
+) -> None:
+    """Add what files state to the tables that are there. Raises TableError.
+
+    The files of an overlay must not replace what another of them sets.
+    """
     mistakes: list[Mistake] = []
+    beside: set[str] = set()
     for name, text in sources:
         try:
-            table = parse(text, name, tables)
+            table = parse(text, name, tables, beside)
         except TableError as error:
             mistakes += error.mistakes
             continue
+        if is_overlay:
+            beside.add(name)
         if isinstance(table, str):
             del tables[table]
         else:
@@ -132,21 +141,38 @@ def _optional(options: Options) -> list[str]:
     ]
 
 
-def _resolve(table: Table, tables: dict[str, Table], resolved: dict[str, Table]) -> Table:
-    """Complete a table with what it has from the one that it extends."""
-    if table.name in resolved:
-        return resolved[table.name]
-    if table.extends:
-        base = _resolve(tables[table.extends], tables, resolved)
-        operation = table.operation or (None if table.drop else base.operation)
-        table = table.model_copy(
-            update={
-                "rows": tuple(
-                    extend_rows(fitting(base.rows, operation), table.rows, table.removed)
-                ),
-                "events": table.events if "events" in table.places else base.events,
-                "operation": operation,
-            }
-        )
-    resolved[table.name] = table
-    return table
+def _resolve(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """Complete tables with what they have from those that they extend. Raises TableError."""
+    resolved: dict[str, Table] = {}
+    rows = 0
+    for start in tables.values():
+        chain = [start]
+        while chain[-1].extends and chain[-1].name not in resolved:
+            chain.append(tables[chain[-1].extends])
+        for table in reversed(chain):
+            if table.name not in resolved:
+                resolved[table.name] = _extended(table, resolved)
+                # They are compiled for each event type.
+                rows += len(resolved[table.name].rows) * max(1, len(table.events))
+                if rows > MAX_ROWS:
+                    what = (
+                        f"the tables have over {MAX_ROWS:,} rows, counting those of extended "
+                        "tables, for each event type: remove what is not needed"
+                    )
+                    raise TableError([Mistake(table.file, 1, None, what)])
+    return {name: resolved[name] for name in tables}
+
+
+def _extended(table: Table, resolved: Mapping[str, Table]) -> Table:
+    """A table with the rows of the one that it extends."""
+    if not table.extends:
+        return table
+    base = resolved[table.extends]
+    operation = table.operation or (None if table.drop else base.operation)
+    return table.model_copy(
+        update={
+            "rows": tuple(extend_rows(fitting(base.rows, operation), table.rows, table.removed)),
+            "events": table.events if "events" in table.places else base.events,
+            "operation": operation,
+        }
+    )

@@ -7,7 +7,7 @@ in check.py.
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
@@ -38,25 +38,32 @@ from cio_sidecar.operations import OPERATIONS
 MAX_CHARACTERS: Final = 1_000_000
 """How long a table file may be."""
 MAX_INPUTS: Final = 20
-"""How many entries ``from``, and paths ``when``, may have, and how many keys a path."""
+"""Maximum number of entries in ``from`` and ``apply``, of paths in ``when``, and of keys in a path
+or an output key."""
 _NEAR: Final = 0.7
 """How alike two names are, from 0 to 1, for the one to be the other misspelt."""
 _CONSTANT_DEPTH: Final = 32
+_CONSTANT_VALUES: Final = 10_000
+_MAX_EXCEPT: Final = 1_000
 _SHOWN_ROW_CHARACTERS: Final = 200
 _NAME_CHARACTERS: Final = 64
 """How much of a name is compared with others: longer ones are like none of them."""
 _Scalar = str | int | float | bool | None
 
 
-def parse(text: str, file: str, base: dict[str, Table] | None = None) -> Table | str:
+def parse(
+    text: str, file: str, base: dict[str, Table] | None = None, beside: Collection[str] = ()
+) -> Table | str:
     """Read a table file.
 
     Where ``base`` holds a table of that name the file extends it, as extend_rows() does. Returns
     the name alone of a table that the file takes out.
 
+    ``beside`` names the other files of the same overlay: what one of them sets is not replaced.
+
     Raises TableError with every mistake of the file.
     """
-    reader = _Reader(file, base or {})
+    reader = _Reader(file, base or {}, beside)
     table = reader.read(text)
     if table is None or reader.mistakes:
         raise TableError([*reader.mistakes])
@@ -66,9 +73,10 @@ def parse(text: str, file: str, base: dict[str, Table] | None = None) -> Table |
 class _Reader:
     """Reads one file, gathering its mistakes."""
 
-    def __init__(self, file: str, base: dict[str, Table]) -> None:
+    def __init__(self, file: str, base: dict[str, Table], beside: Collection[str]) -> None:
         self.file = file
         self.base = base
+        self.beside = beside
         # A dict: in order, each once.
         self.mistakes: dict[Mistake, None] = {}
 
@@ -152,6 +160,12 @@ class _Reader:
                 self._mistake((), "doc is missing: say in a sentence what the table is for")
             if "rows" not in given and not (raw.extends or raw.drop or raw.operation):
                 self._mistake((), "rows is missing")
+        if len(raw.also) > MAX_INPUTS:
+            self._mistake(
+                ("also",), f"also has {len(raw.also):,} tables, the limit is {MAX_INPUTS}"
+            )
+        elif len({*raw.also}) < len(raw.also):
+            self._mistake(("also",), "also names a table twice: remove one of the two")
         if raw.operation is not None and raw.operation not in OPERATIONS:
             known = ", ".join(OPERATIONS)
             what = f"there is no operation {raw.operation!r:.60}; there are {known}"
@@ -167,20 +181,30 @@ class _Reader:
         rows: list[Row] = []
         removed: dict[str, int] = {}
         seen: set[str] = set()
-        held = dict.fromkeys(row.key for row in base.rows) if base else {}
+        held = {row.key: row for row in base.rows} if base else {}
         # What an extended table holds shows only when all files are read.
         extends = raw.extends or (base and base.extends)
         for index, raw_row in enumerate(raw.rows):
             at: Location = ("rows", index)
             try:
-                key = join_path(split_path(raw_row.key))
+                keys = split_path(raw_row.key)
             except ValueError as error:
                 self._mistake((*at, "key"), str(error))
                 continue
+            if len(keys) > MAX_INPUTS:
+                what = f"{raw_row.key[:60]!r}… has {len(keys):,} keys, the limit is {MAX_INPUTS}"
+                self._mistake((*at, "key"), what)
+                continue
+            key = join_path(keys)
             if key in seen:
                 self._mistake((*at, "key"), "two rows have this key; merge them into one")
             seen.add(key)
             if not raw_row.remove:
+                if (other := held.get(key)) and other.origin in self.beside:
+                    what = (
+                        f"this row is set at {other.origin}:{other.line} too: remove one of the two"
+                    )
+                    self._mistake((*at, "key"), what)
                 if row := self._row(raw_row, key, at, raw.table):
                     rows.append(row)
             elif raw_row.model_fields_set - {"key", "remove"}:
@@ -205,6 +229,9 @@ class _Reader:
         if not raw.doc:
             self._mistake(at, "doc is missing: say in a sentence what the row is for")
         self._check_transforms(raw.apply, (*at, "apply"))
+        if len(raw.except_) > _MAX_EXCEPT:
+            what = f"except has {len(raw.except_):,} keys, the limit is {_MAX_EXCEPT:,}"
+            self._mistake((*at, "except"), what)
         if raw.except_ and not is_spread(key):
             self._mistake((*at, "except"), "except goes with the key * alone")
         if is_spread(key) and not {"object", "text_values"} & {*raw.apply}:
@@ -316,7 +343,10 @@ class _Reader:
             what = f"an event has no {root:.60}: did you mean {near}? It has {', '.join(ROOTS)}"
             self._mistake(at, f"{prefix}{what}")
 
-    def _check_transforms(self, names: Iterable[str], at: Location) -> None:
+    def _check_transforms(self, names: Collection[str], at: Location) -> None:
+        if len(names) > MAX_INPUTS:
+            self._mistake(at, f"apply has {len(names):,} transforms, the limit is {MAX_INPUTS}")
+            return
         for name in names:
             if name not in TRANSFORMS:
                 known = ", ".join(TRANSFORMS)
@@ -372,13 +402,29 @@ def _near_root(root: str) -> str | None:
     return next(iter(get_close_matches(root, ROOTS, 1, _NEAR)), None)
 
 
-def _unfit(value: Any, depth: int = 0) -> str | None:
+def _unfit(value: Any) -> str | None:
     """Why a constant can't stand in a request; None if it can."""
+    if problem := _unfit_value(value, 0):
+        return problem
+    count = _count(value)
+    if count > _CONSTANT_VALUES:
+        return f"holds {count:,} values, the limit is {_CONSTANT_VALUES:,}"
+    return None
+
+
+def _count(value: Any) -> int:
+    """How many values a constant holds, itself among them."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    return 1 + sum(map(_count, value.values() if isinstance(value, dict) else value))
+
+
+def _unfit_value(value: Any, depth: int) -> str | None:
     if isinstance(value, (dict, list)):
         if depth == _CONSTANT_DEPTH:
             return f"nests deeper than {_CONSTANT_DEPTH} levels: flatten it"
         inner = [*value, *value.values()] if isinstance(value, dict) else value
-        return next((problem for item in inner if (problem := _unfit(item, depth + 1))), None)
+        return next((problem for item in inner if (problem := _unfit_value(item, depth + 1))), None)
     if isinstance(value, str) and "\0" in value:
         return "holds a null byte (U+0000): remove it"
     if isinstance(value, float) and not math.isfinite(value):

@@ -108,12 +108,15 @@ def _value(node: yaml.Node, at: Location, lines: dict[Location, int]) -> Any:
     if isinstance(node, yaml.MappingNode):
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = _scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                # Never shown: aliases may make it endless.
+                raise YamlError(line, "a key must be text, not a list or an object")
+            key = _scalar(key_node)
             if not isinstance(key, str):
-                raise YamlError(line, f"a key must be text: quote {key_node.value!r}")
+                raise YamlError(line, f"a key must be text: quote {key_node.value!r:.60}")
             if key in mapping:
-                raise YamlError(line, f"the key {key!r} stands twice")
+                raise YamlError(line, f"the key {key!r:.60} stands twice")
             mapping[key] = _value(value_node, (*at, key), lines)
             lines[(*at, key)] = line
         return mapping
