@@ -16,7 +16,7 @@ STRUCT_VALUES: Final = 50_000
 """How many values a Struct may have: at two bytes for each in JSON, as many as the 100,000 bytes of
 data that Customer.io takes.
 """
-CONTAINERS: Final = 100_000
+CONTAINERS: Final = 50_000
 """How many lists and objects the JSON of an object may have. To make them takes far longer than
 other values, and Customer.io takes no data that is so large.
 """
