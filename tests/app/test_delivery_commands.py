@@ -347,7 +347,7 @@ async def test_stats_tell_how_full_the_queue_is(
         await caller.fill()
         finished = await operate(caller, "delivery", "stats")
         assert re.search("^queue            9[0-9]% full; ", finished.out, re.MULTILINE)
-        assert "new events are rejected: the queue is full: " in finished.out
+        assert "calls are rejected: the queue is full: " in finished.out
         (line,) = (await operate(caller, "delivery", "stats", "--json")).lines
         assert line["waiting_bytes"] > 900_000
         assert (line["max_waiting_events"], line["max_waiting_bytes"]) == (10_000_000, 1_048_576)

@@ -919,7 +919,7 @@ class TestTheLog:
         )
         for word in (
             "ON HOLD",
-            "refused by Customer.io",
+            "rejected by Customer.io",
             "credentials",
             "resumed",
             "can't be reached",

@@ -92,7 +92,12 @@ async def test_resume_accepts_rejections(path: Path, url: str, fake: Script, clo
         ended = delivery.dispatcher.resume(accept_rejections=True)
         assert ended is not None
         assert ended.reason is HoldReason.CIRCUIT_BREAKER
+        assert delivery.dispatcher.accepts_rejections
         await delivery.drained()
+        fake.script = lambda _: None
+        await delivery.put(event("good"))
+        await delivery.drained()
+        assert not delivery.dispatcher.accepts_rejections
     assert dead_letters(path) == 100
 
 
@@ -153,6 +158,7 @@ async def test_retry_after_of_one_request_is_seen_and_ended_by_resume(
         hold = delivery.dispatcher.hold
         assert hold is not None
         assert hold.reason is HoldReason.RETRY_AFTER
+        assert "asked to wait 3,600 s; waiting 300 s (CIO_RETRY_AFTER_MAX_SECONDS)" in hold.why
         assert hold.next_attempt_seconds == pytest.approx(300)
         delivery.dispatcher.resume()
         await delivery.drained()
@@ -175,3 +181,16 @@ async def test_active_seconds_start_again_after_a_hold_and_a_pause(
             dispatcher.resume()
             clock.now += 7
             assert dispatcher.active_seconds == 7
+
+
+async def test_dead_letters_of_a_burst_are_logged_without_another_event(
+    path: Path, url: str, fake: Script, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.script = lambda request: Response(400) if b"poison" in request.body else None
+    async with delivering(path, url, clock=clock) as delivery:
+        await delivery.put(event("good"), *(event("bad", poison=number) for number in range(5)))
+        await delivery.drained()
+        assert "1 event(s) rejected" in caplog.text
+        clock.now += 10
+        delivery.look_at_the_clock()
+        await until(lambda: "4 event(s) rejected" in caplog.text)

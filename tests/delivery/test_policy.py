@@ -732,7 +732,8 @@ class TestRetryAfterOfOneRequest:
 
     def test_is_a_hold_that_no_other_success_hides(self) -> None:
         policy = self.asked_to_wait()
-        assert policy.hold == Hold(HoldReason.RETRY_AFTER, "HTTP 429", 0.0, failures=1)
+        why = "HTTP 429 and asked to wait 3,600 s; waiting 300 s (CIO_RETRY_AFTER_MAX_SECONDS)"
+        assert policy.hold == Hold(HoldReason.RETRY_AFTER, why, 0.0, failures=1)
         assert policy.next(299.0) is None
         assert policy.next_attempt(1.0) == 300.0
 

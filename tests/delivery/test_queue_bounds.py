@@ -136,10 +136,10 @@ class TestAFullQueue:
             await until(lambda: queue.full_because is None, "room")
         warning, info = caplog.records
         assert warning.levelno == logging.WARNING
-        for word in ("turned away", "2 events wait", "CIO_QUEUE_MAX_EVENTS"):
+        for word in ("are rejected", "2 events wait", "CIO_QUEUE_MAX_EVENTS"):
             assert word in warning.getMessage()
         assert (info.levelno, info.getMessage()) == (
-            *(logging.INFO, "the queue has room again: new events are taken"),
+            *(logging.INFO, "the queue has room again: new events are accepted"),
         )
 
     def test_that_comes_and_goes_is_told_once_a_minute_at_the_most(

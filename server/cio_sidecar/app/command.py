@@ -69,7 +69,7 @@ def target_option(command: _Command) -> Any:
         click.option(
             "--target",
             default="127.0.0.1:50051",
-            show_default=True,
+            show_default="CIO_LISTEN, else 127.0.0.1:50051",
             envvar="CIO_LISTEN",
             help="Where the sidecar listens: host:port or unix:PATH.",
         ),

@@ -15,12 +15,18 @@ _WHAT_TO_DO: Final = {
     HoldReason.CREDENTIALS: "Set CIO_SITE_ID, CIO_API_KEY and CIO_REGION, and restart the sidecar.",
     HoldReason.WRONG_ADDRESS: "Check CIO_BASE_URL, CIO_REGION and any proxy in between, and "
     "restart the sidecar if a setting was wrong.",
-    HoldReason.CIRCUIT_BREAKER: "Check what Customer.io rejects (cio-sidecar delivery watch). If "
-    "the events are at fault, run cio-sidecar delivery resume --accept-rejections.",
+    HoldReason.CIRCUIT_BREAKER: "Check what Customer.io rejects (cio-sidecar dead-letters list). "
+    "Once the cause is gone, delivery resumes by itself; then run cio-sidecar dead-letters replay. "
+    "If the events are at fault, run cio-sidecar delivery resume --accept-rejections.",
     HoldReason.RETRY_AFTER: "Wait for the next attempt, or run cio-sidecar delivery resume.",
     HoldReason.OUTAGE: "Check the network, CIO_BASE_URL and the status of Customer.io. Delivery "
     "resumes by itself.",
 }
+
+
+BREAKER_OFF: Final = (
+    "the circuit breaker is off until an event is delivered (resume --accept-rejections)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,8 @@ def queue_check(
             condition_since,
             healthy=False,
             message=not_accepting_because,
-            what_to_do="Check the disk and the file that CIO_DATA_DIR names. A damaged file: stop "
-            "the sidecar and run cio-sidecar queue recover.",
+            what_to_do="Do what the message says. Do not remove the data directory "
+            "(CIO_DATA_DIR): events may wait in it.",
         )
     if full_because:
         return Check(
@@ -89,7 +95,12 @@ def queue_check(
 
 
 def delivery_check(
-    *, paused_seconds: float | None, hold: OnHold | None, active_seconds: float, now: float
+    *,
+    paused_seconds: float | None,
+    hold: OnHold | None,
+    active_seconds: float,
+    accepts_rejections: bool,
+    now: float,
 ) -> Check:
     """Whether events are delivered; an operator's pause is shown before a hold.
 
@@ -105,7 +116,8 @@ def delivery_check(
             what_to_do="Run cio-sidecar delivery resume.",
         )
     if hold is None:
-        return Check("delivery", "active", now - active_seconds)
+        message = BREAKER_OFF if accepts_rejections else ""
+        return Check("delivery", "active", now - active_seconds, message=message)
     next_seconds = hold.next_attempt_seconds
     return Check(
         "delivery",

@@ -76,7 +76,7 @@ class Metrics(Collector):
         )
         yield CounterMetricFamily(
             "cio_events_dead_lettered",
-            "Events that Customer.io refused for good.",
+            "Events that Customer.io rejected permanently.",
             counters.dead_letters,
         )
         yield CounterMetricFamily(

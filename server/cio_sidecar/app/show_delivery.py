@@ -39,6 +39,7 @@ def stats_json(stats: delivery_pb2.GetStatsResponse) -> dict[str, Any]:
         "dead_lettered": stats.dead_lettered,
         "pause": {"since": _iso(stats.pause.since)} if stats.HasField("pause") else None,
         "hold": _hold_json(stats.hold) if stats.HasField("hold") else None,
+        "accepts_rejections": stats.accepts_rejections,
     }
 
 
@@ -55,7 +56,7 @@ def stats_lines(stats: delivery_pb2.GetStatsResponse) -> Iterator[str]:
     bounds = f"{stats.max_waiting_events:,} events, {stats.max_waiting_bytes:,} bytes"
     yield f"queue            {math.floor(full * 100)}% full; at most {bounds}"
     if stats.full_because:
-        yield f"                 new events are rejected: {stats.full_because}"
+        yield f"                 calls are rejected: {stats.full_because}"
     yield f"in flight        {stats.requests_in_flight:,} requests"
     yield f"dead letters     {stats.dead_letters:,}, {stats.dead_letter_bytes:,} bytes"
     yield (
@@ -73,6 +74,9 @@ def delivery_lines(stats: delivery_pb2.GetStatsResponse) -> Iterator[str]:
         words.append(f"PAUSED by an operator since {since}: cio-sidecar delivery resume ends it")
     if stats.HasField("hold"):
         words.append(f"ON HOLD ({HOLDS[stats.hold.reason]}): {_hold(stats.hold)}")
+    if stats.accepts_rejections:
+        off = "the circuit breaker is off until an event is delivered (resume --accept-rejections)"
+        words.append(off if words else f"active; {off}")
     for line in words or ["active"]:
         yield f"delivery         {line}"
 

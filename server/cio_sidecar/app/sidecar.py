@@ -367,6 +367,7 @@ class Sidecar:
             paused_seconds=dispatcher.paused_seconds,
             hold=dispatcher.hold,
             active_seconds=dispatcher.active_seconds,
+            accepts_rejections=dispatcher.accepts_rejections,
             now=time.time(),
         )
 

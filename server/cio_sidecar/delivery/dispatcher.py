@@ -165,6 +165,7 @@ class Dispatcher:
         try:
             while not self._stopping:
                 self._wake.clear()
+                self._news.say_due()
                 if self._max_age_seconds:
                     self._expire()
                 self._start_shipments()
@@ -208,12 +209,23 @@ class Dispatcher:
         delivery, however much it is.
         """
         ended = self.hold
-        if self.policy.paused or ended:
+        if accept_rejections:
+            log.warning(
+                "delivery resumed by an operator: rejected events become dead letters until the "
+                "next delivery"
+            )
+        elif self.policy.paused or ended:
             log.warning("delivery resumed by an operator")
         self.policy.resume(self._clock(), accept_rejections=accept_rejections)
+        self._news.resumed()
         self._say()
         self._wake.set()
         return ended
+
+    @property
+    def accepts_rejections(self) -> bool:
+        """Whether the circuit breaker is off until the next delivery, by resume()."""
+        return self.policy.accepts_rejections
 
     def hold_back(self, reason: HoldReason, why: str) -> None:
         """Put delivery on hold, as Policy.hold_back() does."""
@@ -319,6 +331,9 @@ class Dispatcher:
         next_time = self.policy.next_time(now)
         if self._max_age_seconds:
             next_time = min(next_time or float("inf"), now + _EXPIRE_EVERY_SECONDS)
+        due_at = self._news.due_at()
+        if due_at is not None:
+            next_time = min(next_time or float("inf"), due_at)
         try:
             async with asyncio.timeout(None if next_time is None else max(next_time - now, 0.001)):
                 await self._wake.wait()

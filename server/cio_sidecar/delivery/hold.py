@@ -57,7 +57,8 @@ class CircuitBreaker:
         self._threshold = threshold
         self._keys: set[str] = set()
         self._rejected = 0
-        self._accepts_rejections = False
+        self.accepts_rejections = False
+        """Whether it stays closed until the next delivery, whatever is rejected."""
 
     @property
     def rejected(self) -> int:
@@ -66,7 +67,7 @@ class CircuitBreaker:
 
     def opens(self, lanes: Iterable[str]) -> bool:
         """Count rejected events by their lanes; whether these are too many."""
-        if not self._threshold or self._accepts_rejections:
+        if not self._threshold or self.accepts_rejections:
             return False
         for lane in lanes:
             if self._rejected >= self._threshold:
@@ -82,8 +83,8 @@ class CircuitBreaker:
         if self._rejected:
             self._keys.clear()
             self._rejected = 0
-        self._accepts_rejections = False
+        self.accepts_rejections = False
 
     def accept_rejections(self) -> None:
         """Stay closed, whatever is rejected, until the next delivery."""
-        self._accepts_rejections = True
+        self.accepts_rejections = True

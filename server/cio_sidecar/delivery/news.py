@@ -68,6 +68,11 @@ class News:
                 settlement.why,
             )
 
+    def resumed(self) -> None:
+        """Note that an operator has ended the hold, which the log knows."""
+        self._said = None
+        self._said_reason = None
+
     def refused(self, count: int, status: int) -> None:
         """Say what was refused: at once, and then every ten seconds at the most."""
         self._unsaid_refused += count
@@ -75,11 +80,21 @@ class News:
         if self._clock() - self._said_refused_at >= _REFUSED_EVERY_SECONDS:
             self.say_unsaid()
 
+    def due_at(self) -> float | None:
+        """When say_due() has something to say; None if nothing waits to be said."""
+        return self._said_refused_at + _REFUSED_EVERY_SECONDS if self._unsaid_refused else None
+
+    def say_due(self) -> None:
+        """Say what was refused a while ago and not said yet."""
+        due_at = self.due_at()
+        if due_at is not None and self._clock() >= due_at:
+            self.say_unsaid()
+
     def say_unsaid(self) -> None:
         """Say at last what was refused and not said yet."""
         if self._unsaid_refused:
             log.warning(
-                "%d event(s) refused by Customer.io and kept as dead letters; the last by HTTP %d "
+                "%d event(s) rejected by Customer.io and kept as dead letters; the last by HTTP %d "
                 "(cio-sidecar dead-letters list)",
                 self._unsaid_refused,
                 self._refused_status,

@@ -109,6 +109,11 @@ class Policy:
         return self._most is not None
 
     @property
+    def accepts_rejections(self) -> bool:
+        """Whether the circuit breaker stays closed until the next delivery, by resume()."""
+        return self._breaker.accepts_rejections
+
+    @property
     def is_probing(self) -> bool:
         """Whether only single events are tried, one after the other."""
         return self.hold is not None and self.hold.reason in PROBED
@@ -228,7 +233,8 @@ class Policy:
 
     def _judged(self, result: Result) -> Result:
         """A result whose meaning depends on whether anything was delivered."""
-        if not self._has_delivered:
+        is_open = self.hold is not None and self.hold.reason is HoldReason.CIRCUIT_BREAKER
+        if not self._has_delivered and not (is_open and result.outcome is Outcome.NOT_FOUND):
             return result
         if result.outcome is Outcome.NOT_FOUND:
             return replace(result, outcome=Outcome.REFUSED)
@@ -248,9 +254,9 @@ class Policy:
         # Customer.io's own words stay out of it: this goes to the log.
         why = (
             f"{self._breaker.rejected} events in a row were rejected, of different persons, and "
-            f"none delivered; the last by HTTP {rejected[-1][1].status}: check what changed, see "
-            "cio-sidecar dead-letters list, and end the hold with cio-sidecar delivery resume "
-            "--accept-rejections if the events are at fault"
+            f"none delivered; the last by HTTP {rejected[-1][1].status}: see cio-sidecar "
+            "dead-letters list, and check what changed (CIO_BASE_URL, the mapping tables). If the "
+            "events are at fault: cio-sidecar delivery resume --accept-rejections"
         )
         settlement.why = why
         self.hold_back(HoldReason.CIRCUIT_BREAKER, why, now)
@@ -344,9 +350,14 @@ class Policy:
             self.concurrency.ended(now, seconds, overloaded=True)
             self._failures += 1
             reason = HoldReason.OUTAGE
-            if why.wait_seconds:
+            said = why.why
+            if why.wait_seconds and self._retry_after_max_seconds:
                 reason = HoldReason.RETRY_AFTER
-                self._wait(now, min(why.wait_seconds, self._retry_after_max_seconds))
+                seconds = min(why.wait_seconds, self._retry_after_max_seconds)
+                said += f" and asked to wait {why.wait_seconds:,.0f} s"
+                if seconds < why.wait_seconds:
+                    said += f"; waiting {seconds:,.0f} s (CIO_RETRY_AFTER_MAX_SECONDS)"
+                self._wait(now, seconds)
             if self._failures >= TROUBLE_FAILURES:
                 # Nothing succeeds: the server is in trouble, or all there is to send is bad. Small
                 # shipments, one after the other, find out which.
@@ -354,7 +365,7 @@ class Policy:
                 self._most = max(1, min(count, self._most or count) // _SPLIT)
                 hold = BACKOFF_BASE_SECONDS * 2.0 ** min(self._failures - TROUBLE_FAILURES, 16)
                 self._wait(now, self._random() * min(_TROUBLE_HOLD_SECONDS, hold))
-            self._note_failure(reason, why.why, now)
+            self._note_failure(reason, said, now)
         if self.is_probing:
             # The single event that was tried met other trouble: the next one waits as well.
             self._wait(now, max(1.0, wait))

@@ -115,6 +115,7 @@ class DeliveryService:
             dead_lettered=counters.dead_letters,
             pause=self._pause(),
             hold=self._hold(self._dispatcher.hold),
+            accepts_rejections=self._dispatcher.accepts_rejections,
             max_waiting_events=self._queue.limits.max_events,
             max_waiting_bytes=self._queue.limits.max_bytes,
             full_because=self._queue.not_accepting_because or self._queue.full_because or "",

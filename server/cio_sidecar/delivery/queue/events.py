@@ -178,15 +178,15 @@ class Events:
         count, limits = self.totals, self.limits
         if count.waiting + events > limits.max_events:
             return (
-                f"the queue is full: {count.waiting:,} events wait, the limit is "
-                f"{limits.max_events:,} (CIO_QUEUE_MAX_EVENTS); try again when some have been "
-                "delivered"
+                f"the queue is full: it has no room for {events:,} more, {count.waiting:,} events "
+                f"wait, the limit is {limits.max_events:,} (CIO_QUEUE_MAX_EVENTS); try again when "
+                "some have been delivered"
             )
         if count.waiting_bytes + size > limits.max_bytes:
             return (
-                f"the queue is full: {count.waiting:,} events of {count.waiting_bytes:,} bytes "
-                f"wait, the limit is {limits.max_bytes:,} bytes (CIO_QUEUE_MAX_BYTES); try again "
-                "when some have been delivered"
+                f"the queue is full: it has no room for {size:,} bytes more, "
+                f"{count.waiting_bytes:,} bytes wait, the limit is {limits.max_bytes:,} bytes "
+                "(CIO_QUEUE_MAX_BYTES); try again when some have been delivered"
             )
         if shortage := self._disk.shortage_with(size):
             return (

@@ -47,11 +47,13 @@ class Fullness:
             return
         now = self._clock()
         if not self._said and now - self._said_at >= _SAY_EVERY_SECONDS:
-            log.warning("new events are turned away, what was accepted is kept: %s", self.because)
+            log.warning(
+                "calls with new events are rejected, what was accepted is kept: %s", self.because
+            )
             self._said = True
             self._said_at = now
         if has_room:
             self.because = None
             if self._said:
-                log.info("the queue has room again: new events are taken")
+                log.info("the queue has room again: new events are accepted")
                 self._said = False

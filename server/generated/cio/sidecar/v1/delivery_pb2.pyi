@@ -44,7 +44,7 @@ class GetStatsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatsResponse(_message.Message):
-    __slots__ = ("waiting_events", "waiting_bytes", "oldest_accepted_at", "dead_letters", "dead_letter_bytes", "requests_in_flight", "delivered", "retried", "dead_lettered", "pause", "hold", "max_waiting_events", "max_waiting_bytes", "full_because")
+    __slots__ = ("waiting_events", "waiting_bytes", "oldest_accepted_at", "dead_letters", "dead_letter_bytes", "requests_in_flight", "delivered", "retried", "dead_lettered", "pause", "hold", "max_waiting_events", "max_waiting_bytes", "full_because", "accepts_rejections")
     WAITING_EVENTS_FIELD_NUMBER: _ClassVar[int]
     WAITING_BYTES_FIELD_NUMBER: _ClassVar[int]
     OLDEST_ACCEPTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -59,6 +59,7 @@ class GetStatsResponse(_message.Message):
     MAX_WAITING_EVENTS_FIELD_NUMBER: _ClassVar[int]
     MAX_WAITING_BYTES_FIELD_NUMBER: _ClassVar[int]
     FULL_BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTS_REJECTIONS_FIELD_NUMBER: _ClassVar[int]
     waiting_events: int
     waiting_bytes: int
     oldest_accepted_at: _timestamp_pb2.Timestamp
@@ -73,7 +74,8 @@ class GetStatsResponse(_message.Message):
     max_waiting_events: int
     max_waiting_bytes: int
     full_because: str
-    def __init__(self, waiting_events: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., oldest_accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dead_letters: _Optional[int] = ..., dead_letter_bytes: _Optional[int] = ..., requests_in_flight: _Optional[int] = ..., delivered: _Optional[int] = ..., retried: _Optional[int] = ..., dead_lettered: _Optional[int] = ..., pause: _Optional[_Union[DeliveryPause, _Mapping]] = ..., hold: _Optional[_Union[DeliveryHold, _Mapping]] = ..., max_waiting_events: _Optional[int] = ..., max_waiting_bytes: _Optional[int] = ..., full_because: _Optional[str] = ...) -> None: ...
+    accepts_rejections: bool
+    def __init__(self, waiting_events: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., oldest_accepted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dead_letters: _Optional[int] = ..., dead_letter_bytes: _Optional[int] = ..., requests_in_flight: _Optional[int] = ..., delivered: _Optional[int] = ..., retried: _Optional[int] = ..., dead_lettered: _Optional[int] = ..., pause: _Optional[_Union[DeliveryPause, _Mapping]] = ..., hold: _Optional[_Union[DeliveryHold, _Mapping]] = ..., max_waiting_events: _Optional[int] = ..., max_waiting_bytes: _Optional[int] = ..., full_because: _Optional[str] = ..., accepts_rejections: _Optional[bool] = ...) -> None: ...
 
 class DeliveryPause(_message.Message):
     __slots__ = ("since",)
