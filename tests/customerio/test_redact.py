@@ -85,3 +85,31 @@ def test_redact_cut_leaves_no_start_of_a_secret_at_the_end() -> None:
 @pytest.mark.parametrize("unit", ["k", "\\", "%", "%25", "&#", "\\u006", API_KEY[:-1], TOKEN[:11]])
 def test_redact_takes_linear_time(unit: str) -> None:
     REDACTOR.redact((unit * (1024 * 1024))[: 1024 * 1024].encode())
+
+
+_KEY = "key-51b7secretA9"
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        _KEY.encode().hex(),
+        _KEY.encode().hex().upper(),
+        "".join(rf"\x{byte:02x}" for byte in _KEY.encode()),
+        "".join(rf"\u{{{byte:x}}}" for byte in _KEY.encode()),
+        "".join(f"={byte:02X}" for byte in _KEY.encode()),
+        f"{_KEY[:6]}\\n{_KEY[6:]}",
+        "\0".join(_KEY),
+        *(
+            base64.b64encode(
+                b"x" * shift + b"Basic " + base64.b64encode(f"site:{_KEY}".encode())
+            ).decode()
+            for shift in range(3)
+        ),
+    ],
+)
+def test_redact_finds_a_secret_however_it_is_written(echo: str) -> None:
+    data = b'{"error": "%s"}' % echo.encode()
+    redacted = Redactor([("site", _KEY)]).redact(data)
+    assert b"[redacted]" in redacted
+    assert echo.encode() not in redacted

@@ -753,3 +753,45 @@ class TestRetryAfterOfOneRequest:
         assert ended.reason is HoldReason.RETRY_AFTER
         assert policy.hold is None
         assert sorted(seqs(sent(policy, 1.0)) + seqs(sent(policy, 1.0))) == [0, 2]
+
+
+class TestForbiddenEvent:
+    def test_of_one_person_holds_nobody_else_back_once_others_were_delivered(self) -> None:
+        policy = policy_of(*people(range(200)), random=NEARLY_ONE, batch_bytes=100_000)
+        now, good = 0.0, set(range(1, 200))
+        for _ in range(300):
+            item = policy.next(now)
+            if not isinstance(item, Shipment):
+                read(policy)
+                now += 1.0
+                continue
+            if 0 in seqs(item):
+                ends(policy, item, whole(item, Outcome.UNAUTHORIZED, 403), now)
+            else:
+                good -= set(seqs(item))
+                ends(policy, item, delivered(item), now)
+        assert not good
+
+    def test_of_all_is_a_hold_for_the_credentials(self) -> None:
+        policy = policy_of(*people(range(40)), batch_bytes=1)
+        first = sent(policy)
+        ends(policy, first, delivered(first), 0.0)
+        for now in range(100, 600, 100):
+            item = policy.next(float(now))
+            if isinstance(item, Shipment):
+                ends(policy, item, whole(item, Outcome.UNAUTHORIZED, 403), float(now))
+        assert policy.hold is not None
+        assert policy.hold.reason is HoldReason.CREDENTIALS
+
+
+@pytest.mark.parametrize("reason", list(HoldReason))
+def test_a_hold_does_not_outlast_what_waited(reason: HoldReason) -> None:
+    policy = policy_of()
+    policy.hold_back(reason, "trouble", 0.0)
+    assert isinstance(policy.next(100.0), Probe)
+    assert policy.next(100.0) is None  # One at a time.
+    policy.probed(Result(Outcome.RETRY, "trouble"), 100.0)
+    assert policy.next(100.0) is None
+    assert isinstance(policy.next(200.0), Probe)
+    policy.probed(DELIVERED, 200.0)
+    assert policy.hold is None

@@ -318,6 +318,9 @@ class Sidecar:
             task.cancel()
         if self.address:
             left = self.queue.waiting
+            if left and (because := self.queue.not_accepting_because):
+                log.error("stopped; %d event(s) left, which may be lost: %s", left, because)
+                return
             log.info("stopped; %d event(s) left in the queue for the next start", left)
 
     async def _check_credentials(self, sender: Sender) -> None:
@@ -333,8 +336,9 @@ class Sidecar:
         if outcome is Outcome.UNAUTHORIZED:
             self.dispatcher.hold_back(HoldReason.CREDENTIALS, why_not(outcome, answer))
             return
-        if outcome is Outcome.MISDIRECTED:
-            log.error("%s; events are kept", why_not(outcome, answer))
+        if outcome in (Outcome.MISDIRECTED, Outcome.NOT_FOUND):
+            if not self.dispatcher.counters.delivered:
+                self.dispatcher.hold_back(HoldReason.WRONG_ADDRESS, why_not(outcome, answer))
             return
         body = parse(answer.body)
         region = body.get("region") if isinstance(body, dict) else None

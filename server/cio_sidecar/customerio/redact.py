@@ -21,8 +21,12 @@ _PREFIX: Final = 12
 """
 _REST: Final = rb"[\w+/=\-.~%]*"
 # For a URL, JSON and HTML, in lower case.
-_ESCAPES: Final = re.compile(rb"(?:%|\\u00|&#x0{0,6})([0-9a-f]{2})|&#0{0,6}([0-9]{1,3})(?![0-9])")
-_MARKS: Final = b"\\;"
+_ESCAPES: Final = re.compile(
+    rb"(?:[%=]|\\x|\\u00|\\u\{0{0,4}|&#x0{0,6})([0-9a-f]{2})\}?|&#0{0,6}([0-9]{1,3})(?![0-9])"
+)
+_BREAKS: Final = re.compile(rb"\\[nrt]")
+"""Line breaks and tabs in JSON, such as those of base64 in lines."""
+_MARKS: Final = b"\\; \t\r\n\0"
 """Left over from escapes, so they are ignored in texts and secrets."""
 _FEWEST_CHARACTERS: Final = 4
 """Minimum length of the start of a secret without them."""
@@ -48,12 +52,15 @@ class Redactor:
         alone = [*secrets, *(password for _, password in pairs)]
         raw = [secret.encode() for secret in alone if len(secret) >= SECRET_CHARACTERS]
         whole = [*raw, *(f"{user}:{password}".encode() for user, password in pairs)]
+        # A dump of the request in base64 holds the Authorization header in base64.
+        whole += [b64encode(secret) for secret in whole]
         forms = {*raw, *(core for secret in whole for core in _cores(secret))}
         spelled = {spelling for form in forms for spelling in _spellings(form)}
         patterns = [_pattern(spelling) for spelling in sorted(spelled, key=len, reverse=True)]
         self._pattern = re.compile(b"|".join(patterns)) if patterns else None
         starts = {form[:_PREFIX].lower().translate(None, _MARKS) for form in forms}
         self._starts = {start for start in starts if len(start) >= _FEWEST_CHARACTERS}
+        self._starts |= {start.hex().encode() for start in self._starts}
         self.longest = _ESCAPED_BYTES * max(map(len, whole), default=0)
         """Bytes that a secret may take. A cut may leave the beginning of one."""
 
@@ -76,7 +83,8 @@ class Redactor:
     def _is_hidden_in(self, data: bytes) -> bool:
         """Whether a secret remains, in another case or escaped for a URL, JSON or HTML."""
         plain = data.lower()
-        if b"%" in plain or b"\\" in plain or b"&#" in plain:
+        if any(mark in plain for mark in (b"%", b"=", b"\\", b"&#")):
+            plain = _BREAKS.sub(b"", plain)
             # A URL may be escaped more than once.
             for _ in range(3):
                 plain = plain.replace(b"%25", b"%")

@@ -29,6 +29,7 @@ TROUBLE_FAILURES: Final = 3
 _TROUBLE_HOLD_SECONDS: Final = 2.0
 """The longest pause between two requests to a server in trouble, unless it asks for more."""
 HTTP_TOO_MANY: Final = 429
+HTTP_FORBIDDEN: Final = 403
 _SPLIT: Final = 8
 """Into how many parts a suspect batch is split."""
 
@@ -118,6 +119,14 @@ class Policy:
         """Whether only single events are tried, one after the other."""
         return self.hold is not None and self.hold.reason in PROBED
 
+    @property
+    def _asks(self) -> bool:
+        """Whether the API itself is asked if no event can be tried: a hold must not outlast the
+        last event that waited.
+        """
+        is_empty = not self.lanes.size and not self.lanes.parked
+        return self.hold is not None and (self.hold.reason in _ASKED or is_empty)
+
     def next(self, now: float) -> Shipment | Probe | None:
         """What to send now; None if nothing may be, or nothing is ready."""
         if now < self._hold_until or self.paused:
@@ -141,7 +150,7 @@ class Policy:
         if shipment is not None:
             self._was_suspect = shipment.suspect
             self._suspects_in_flight += shipment.suspect
-        elif not self.hold or self.hold.reason not in _ASKED:
+        elif not self._asks or self.concurrency.in_flight:
             return None
         self.concurrency.started()
         return shipment or Probe()
@@ -161,8 +170,7 @@ class Policy:
         """
         if self.paused or (self.concurrency.in_flight and now >= self._hold_until):
             return None
-        asks = self.hold is not None and self.hold.reason in _ASKED
-        ready_at = now if asks else self.lanes.ready_at(now)
+        ready_at = now if self._asks else self.lanes.ready_at(now)
         return None if ready_at is None else max(ready_at, self._hold_until, now)
 
     def resume(self, now: float, *, accept_rejections: bool = False) -> Hold | None:
@@ -238,7 +246,8 @@ class Policy:
             return result
         if result.outcome is Outcome.NOT_FOUND:
             return replace(result, outcome=Outcome.REFUSED)
-        if result.outcome is Outcome.MISDIRECTED:
+        if result.outcome is Outcome.MISDIRECTED or result.status == HTTP_FORBIDDEN:
+            # The credentials were good just now: a firewall in between may reject this event.
             return replace(result, outcome=Outcome.RETRY)
         return result
 
@@ -279,6 +288,7 @@ class Policy:
             self.hold_back(_HOLDS[result.outcome], _why_on_hold(result), now, result.wait_seconds)
         elif result.outcome is Outcome.RETRY:
             self._note_failure(HoldReason.OUTAGE, result.why, now)
+            self._probes += 1
             self._wait_for_probe(now)
         else:
             self._end_hold()

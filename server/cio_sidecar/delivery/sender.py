@@ -145,7 +145,7 @@ class Sender:
                 response.status,
                 redact(body),
                 response.headers.get("Retry-After"),
-                _host_of(response.headers.get("Location", "")),
+                self._redactor.redact_text(_host_of(response.headers.get("Location", ""))),
             )
 
     def _unreachable(self, error: BaseException) -> Unreachable:

@@ -148,6 +148,11 @@ def why_not(outcome: Outcome, answer: Answer) -> str:
             f"a redirect came (HTTP {answer.status}{host}) in place of Customer.io's answer: check "
             "CIO_BASE_URL, CIO_REGION, and any proxy in between"
         )
+    if outcome is Outcome.NOT_FOUND:
+        return (
+            f"HTTP {answer.status} came in place of Customer.io's answer: check CIO_BASE_URL, "
+            "CIO_REGION, and any proxy in between"
+        )
     return f"Customer.io answered HTTP {answer.status}"
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -21,6 +22,27 @@ class Health(health_pb2_grpc.HealthServicer):
         self._serving: dict[str, bool] = {}
         self._changed = asyncio.Event()
         self._stopped = False
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """The handler to add to a server. Requests come as bytes: gRPC logs a traceback for those
+        that it can't decode.
+        """
+
+        async def check(request: bytes, context: Context) -> Any:
+            return await self.Check(await _decoded(request, context), context)
+
+        async def watch(request: bytes, context: Context) -> AsyncIterator[Any]:
+            async for response in self.Watch(await _decoded(request, context), context):
+                yield response
+
+        return grpc.method_handlers_generic_handler(
+            health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+            {
+                "Check": grpc.unary_unary_rpc_method_handler(check, None, _encode),
+                "List": grpc.unary_unary_rpc_method_handler(self.List, None, _encode),
+                "Watch": grpc.unary_stream_rpc_method_handler(watch, None, _encode),
+            },
+        )
 
     def set(self, name: str, *, serving: bool) -> None:
         """Say how a service is from now on, unless all are stopped."""
@@ -77,3 +99,16 @@ class Health(health_pb2_grpc.HealthServicer):
         if self._serving[name]:
             return health_pb2.HealthCheckResponse.SERVING
         return health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def _encode(message: Any) -> bytes:
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
+async def _decoded(request: bytes, context: Context) -> health_pb2.HealthCheckRequest:
+    try:
+        return health_pb2.HealthCheckRequest.FromString(request)
+    except DecodeError:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the bytes are no HealthCheckRequest")
+        raise

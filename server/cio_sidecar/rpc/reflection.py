@@ -3,12 +3,13 @@
 The library has v1alpha alone. v1 differs in nothing but its package.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final
 
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import Default
+from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 _V1ALPHA: Final = reflection.SERVICE_NAME
@@ -21,9 +22,24 @@ def enable_reflection(names: Iterable[str], server: grpc.aio.Server) -> None:
     _describe_v1()
     listed = (*names, _V1ALPHA, _V1)
     servicer = reflection.aio.ReflectionServicer(listed)
+
+    async def info(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[Any]:
+        async def decoded() -> AsyncIterator[Any]:
+            async for request in requests:
+                try:
+                    # gRPC itself logs a traceback for what it can't decode.
+                    yield reflection_pb2.ServerReflectionRequest.FromString(request)
+                except DecodeError:
+                    await context.abort(
+                        grpc.StatusCode.INVALID_ARGUMENT,
+                        "the bytes are no ServerReflectionRequest",
+                    )
+
+        async for response in servicer.ServerReflectionInfo(decoded(), context):
+            yield response
+
     method = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        info,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     server.add_generic_rpc_handlers(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from cio_sidecar.rpc.address import SocketAccess, port_of, require_free, socket_path
 from cio_sidecar.rpc.delivery_service import SERVICE as DELIVERY
@@ -89,7 +89,7 @@ class Server:
         # Without reuse, a second sidecar on the port fails to start.
         server = grpc.aio.server(options=(*_OPTIONS, ("grpc.so_reuseport", int(shared))))
         server.add_generic_rpc_handlers(tuple(handlers.values()))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        server.add_generic_rpc_handlers((self._health.handler(),))
         enable_reflection((*handlers, _HEALTH), server)
         await require_free(listen, shared=shared)
         with self._socket.applied_to(socket_path(listen)):
