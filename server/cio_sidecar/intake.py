@@ -120,7 +120,7 @@ class Intake:
         """Whether no event waits for its delivery."""
         return self._queue.waiting == 0
 
-    async def accept(self, events: Iterable[Event | Refused]) -> list[Receipt]:
+    async def accept(self, events: Iterable[Event | Refused | None]) -> list[Receipt]:
         """Accept the good events and name the bad; returns when the good ones are on disk.
 
         An event that was refused while it was decoded keeps its place. The events belong to the
@@ -130,10 +130,11 @@ class Intake:
         """
         return await self.store(await self.render(events))
 
-    async def render(self, events: Iterable[Event | Refused]) -> Rendered:
+    async def render(self, events: Iterable[Event | Refused | None]) -> Rendered:
         """The first half of accept(): map the events, and store nothing yet.
 
-        Many or large events are mapped in slices, so that other work never waits for long.
+        Many or large events are mapped in slices, so that other work never waits for long. None
+        stands for an event that its maker leaves out, which took time too.
         """
         received_at = iso_time(self._clock())
         # The events of one call are all mapped by one version of the tables.
@@ -148,6 +149,8 @@ class Intake:
                 # Long enough for several turns of the event loop: to answer a caller takes some.
                 await asyncio.sleep(_PAUSE_SECONDS)
                 until = monotonic() + _SLICE_SECONDS
+            if event is None:
+                continue
             if isinstance(event, Refused):
                 receipts.append(_refusal(event, details))
                 continue

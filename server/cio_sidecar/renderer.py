@@ -12,7 +12,7 @@ from cio_sidecar.customerio import templates
 from cio_sidecar.customerio.limits import Problem
 from cio_sidecar.customerio.operation import Encoded, Operation
 from cio_sidecar.mapping.compiler import MISSING, either
-from cio_sidecar.mapping.errors import FieldWarning, Violation
+from cio_sidecar.mapping.errors import MOST_VIOLATIONS, FieldWarning, Violation
 from cio_sidecar.mapping.event import MAX_DEPTH, Event, check, may_be_unfit, unfit
 from cio_sidecar.mapping.event_id import stable_ulid
 from cio_sidecar.mapping.explain import Explanation, explain, field_of_key
@@ -41,6 +41,12 @@ class Refused:
 
     message_id: str
     violations: list[Violation]
+
+
+_MOST_NAMED: Final = MOST_VIOLATIONS + 1
+"""How many problems and changes are named by their field, which takes long."""
+_MOST_ADDRESSES: Final = 10_000
+"""How many email addresses of an event are replaced by their hash, which is far longer."""
 
 
 class _NotRendered(Exception):  # noqa: N818 (named for the condition)
@@ -84,6 +90,8 @@ class Renderer:
         if may_be_unfit(event, encoded_event) and (violations := unfit(event)):
             return _refused(event, violations)
         if self._hashes:
+            if encoded_event.count(b"@") > _MOST_ADDRESSES:
+                return _refused(event, [_TOO_MANY_ADDRESSES])
             event = hash_emails(event)
             encoded_event = compact_json.dumps(event)
         choice = self.tables.choices.get(event["type"])
@@ -156,10 +164,11 @@ class Renderer:
             raise _NotRendered([_NOT_ENCODABLE]) from None
         if violations or encoded.problems:
             named = {violation.field for violation in violations}
-            found = [self._violation(plan, event, problem) for problem in encoded.problems]
+            problems = encoded.problems[:_MOST_NAMED]
+            found = [self._violation(plan, event, problem) for problem in problems]
             more = [violation for violation in found if violation.field not in named]
             raise _NotRendered(violations + more)
-        for change in encoded.changes:
+        for change in encoded.changes[:_MOST_NAMED]:
             field = field_of_key(plan, event, change.key)
             warnings.append(FieldWarning(field, change.description))
         return encoded.operations
@@ -210,6 +219,11 @@ def _refused(event: Any, violations: list[Violation]) -> Refused:
     return Refused(message_id if isinstance(message_id, str) else "", violations)
 
 
+_TOO_MANY_ADDRESSES: Final = Violation(
+    "",
+    "TOO_MANY",
+    f"over {_MOST_ADDRESSES:,} email addresses to hash (CIO_EMAIL=hash_only): send less",
+)
 _NOT_ENCODABLE: Final = Violation(
     "", "TOO_DEEP", f"what it becomes nests deeper than {MAX_DEPTH} levels: flatten it"
 )

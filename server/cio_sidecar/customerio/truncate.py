@@ -1,7 +1,8 @@
 """Cuts what is over a limit, for those who would rather lose a part than the whole."""
 
 from collections.abc import Collection
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import orjson
 
@@ -12,6 +13,9 @@ from cio_sidecar.customerio.limits import (
     EVENT_DATA_BYTES,
     Problem,
 )
+
+MOST_CHANGES: Final = 100
+"""How many changes are told; a caller is shown a dozen."""
 
 
 def cut_attributes(
@@ -38,12 +42,15 @@ def cut_attributes(
         else:
             what = f"left out: {size:,} bytes, the limit is {ATTRIBUTE_VALUE_BYTES:,}"
         changes.append(Problem(name, "TOO_LARGE", what))
+        if len(changes) > MOST_CHANGES:
+            del changes[MOST_CHANGES:]
     counted = [name for name in kept if name != "_update"]
     # Those that are named keep their places; sorting is stable.
     for name in sorted(counted, key=lambda name: name not in keep)[ATTRIBUTES:]:
         del kept[name]
-        what = f"left out: there are more than {ATTRIBUTES} attributes"
-        changes.append(Problem(name, "TOO_MANY", what))
+        if len(changes) < MOST_CHANGES:
+            what = f"left out: there are more than {ATTRIBUTES} attributes"
+            changes.append(Problem(name, "TOO_MANY", what))
     return kept, changes
 
 
@@ -56,17 +63,20 @@ def cut_data(data: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         return data, []
     # What makes an event an invite is the last to go; then the event is refused.
     sizes = {key: len(orjson.dumps({key: value})) - 1 for key, value in data.items()}
-    left_out: dict[str, Problem] = {}
+    left_out: set[str] = set()
     for key in sorted(reversed(data), key=sizes.__getitem__, reverse=True):  # noqa: C414 (ties)
         if total <= EVENT_DATA_BYTES:
             break
         if key == "recipient":
             continue
         total -= sizes[key]
-        what = f"left out: {sizes[key]:,} bytes of data over the limit of {EVENT_DATA_BYTES:,}"
-        left_out[key] = Problem(f"data.{key}", "TOO_LARGE", what)
+        left_out.add(key)
     kept = {key: value for key, value in data.items() if key not in left_out}
-    return kept, [left_out[key] for key in data if key in left_out]
+    what = f"bytes of data over the limit of {EVENT_DATA_BYTES:,}"
+    told = islice((key for key in data if key in left_out), MOST_CHANGES)
+    return kept, [
+        Problem(f"data.{key}", "TOO_LARGE", f"left out: {sizes[key]:,} {what}") for key in told
+    ]
 
 
 def _size(value: Any) -> int:

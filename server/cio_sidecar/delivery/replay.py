@@ -1,9 +1,11 @@
 """Replays dead letters: maps their events again by the tables in force, and puts them back."""
 
+import asyncio
 import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
 import orjson
@@ -17,6 +19,9 @@ from cio_sidecar.renderer import Refused, Rendered, Renderer
 
 SLICE_EVENTS: Final = 200
 """How many events are mapped before others have their turn."""
+_SLICE_SECONDS: Final = 0.02
+"""How long dead letters are mapped before other work has its turn."""
+_PAUSE_SECONDS: Final = 0.001
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +79,11 @@ async def _step(
     entries: dict[int, Entry] = {}
     dropped: list[int] = []
     refusals: list[tuple[DeadLetter, list[Violation]]] = []
+    until = monotonic() + _SLICE_SECONDS
     for letter in letters:
+        if monotonic() > until:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            until = monotonic() + _SLICE_SECONDS
         rendered = _render(renderer, letter)
         if isinstance(rendered, Refused):
             refusals.append((letter, rendered.violations))

@@ -28,7 +28,7 @@ ANSWER_BYTES: Final = BODY_BYTES
 HEADER_BYTES: Final = 64 * 1024
 """The longest header line of an answer."""
 
-HEADERS: Final = 2000
+HEADERS: Final = 256
 """How many headers an answer may have."""
 
 _GZIP: Final = zlib.MAX_WBITS | 16

@@ -191,11 +191,13 @@ class Door:
     ) -> web.Response:
         taken: list[int] = []
 
-        def for_customer_io() -> Iterator[Event | Refused]:
+        def for_customer_io() -> Iterator[Event | Refused | None]:
             for index, event in enumerate(events):
                 if isinstance(event, Refused) or is_for_customer_io(event):
                     taken.append(index)
                     yield event
+                else:
+                    yield None
 
         try:
             receipts = await self._intake.accept(for_customer_io())

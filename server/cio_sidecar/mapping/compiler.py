@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cio_sidecar.mapping.dates import dates_to_seconds
 from cio_sidecar.mapping.errors import FieldWarning, Violation
-from cio_sidecar.mapping.expressions import Expression
+from cio_sidecar.mapping.expressions import Expression, compiled
 from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.select import selections
 from cio_sidecar.mapping.table import SPREAD, Input, Level, Row, When, parents, split_path
@@ -70,7 +70,7 @@ def either(inputs: Sequence[Input]) -> str:
 def fields_of(source: Input) -> tuple[str, ...]:
     """The fields of the event that an input speaks of."""
     if source.expr:
-        return Expression(source.expr).paths
+        return compiled(source.expr).paths
     return (source.path,) if source.path else ()
 
 

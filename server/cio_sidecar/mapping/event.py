@@ -45,8 +45,13 @@ INTEGERS: Final = range(-(2**63), 2**64)
 """The whole numbers that can be sent."""
 
 _AT_ONCE: Final = 128
+_MOST_PLACES: Final = 100
+"""How many bad places are named: those below a long path have the same name, cut short, and it
+takes long to make."""
 _TOO_DEEP: Final = f"objects and lists nest deeper than {MAX_DEPTH} levels: flatten them"
 _PLAIN: Final = (bool, type(None), dict, list)
+# An escape, and not a backslash that is escaped with digits behind it.
+_NULL: Final = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -87,12 +92,11 @@ def check(event: Any) -> list[Violation]:
 def may_be_unfit(event: Event, encoded: bytes) -> bool:
     r"""Whether an event may hold what unfit() names, although it could be written as JSON.
 
-    A null character is written ``\u0000``, and what JSON has no number for ``null``. True also for
-    text that looks like a null character: unfit() tells.
+    A null character is written ``\u0000``, and what JSON has no number for ``null``.
     """
     # Of a single byte the search is many times faster.
-    escapes = b"\\" in encoded and b"\\u0000" in encoded
-    return escapes or (b"null" in encoded and holds_nonfinite(event.values()))
+    escapes = b"\\" in encoded and b"\\u0000" in encoded and _NULL.search(encoded)
+    return bool(escapes) or (b"null" in encoded and holds_nonfinite(event.values()))
 
 
 def holds_nonfinite(values: Iterable[Any]) -> bool:
@@ -115,7 +119,9 @@ def unfit(event: Event) -> list[Violation]:
     MORE if there are others.
     """
     found: list[Violation] = []
-    for path, reason, what in _unfit_places(event):
+    for count, (path, reason, what) in enumerate(_unfit_places(event)):
+        if count == _MOST_PLACES:
+            return [*found, MORE]
         violation = Violation(_joined(path), reason, what)
         if violation in found:
             continue

@@ -5,12 +5,13 @@ Also names the field of the event that an output key came from, for violations a
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
 from cio_sidecar.mapping.compiler import field_of
 from cio_sidecar.mapping.dates import dates_to_seconds
 from cio_sidecar.mapping.event import Event
-from cio_sidecar.mapping.expressions import Expression
+from cio_sidecar.mapping.expressions import compiled
 from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.plan import Plan
 from cio_sidecar.mapping.select import Selection, selections
@@ -45,6 +46,10 @@ class Explanation:
     """The field of the event; empty for a constant."""
 
 
+_MOST_KEYS: Final = 1_000
+"""How many keys of a row are explained; Customer.io takes 300 attributes."""
+
+
 def explain(plans: list[Plan], event: Event, options: Options) -> list[Explanation]:
     """Where each output key of an event comes from; ``plans`` are those that it went by, in order.
     A key that two rows set is the later row's.
@@ -55,7 +60,7 @@ def explain(plans: list[Plan], event: Event, options: Options) -> list[Explanati
         for given in rows_given(plan, event, options):
             if isinstance(given.value, NoValue):
                 continue
-            for key, field in _keys(given):
+            for key, field in islice(_keys(given), _MOST_KEYS):
                 operation = plan.table.operation or ""
                 keys.pop(key, None)
                 keys[key] = Explanation(operation, key, given.row, given.source, field)
@@ -113,7 +118,7 @@ def value_of(source: Input, event: Event, selected: dict[str, Selection] | None 
     """What an input gives for an event, after its transforms; NoValue for nothing."""
     value: Any = event
     if source.expr:
-        value = Expression(source.expr)(event)
+        value = compiled(source.expr)(event)
     elif source.path:
         for key in split_path(source.path):
             value = value.get(key, ABSENT) if isinstance(value, dict) else ABSENT
@@ -129,7 +134,7 @@ def value_of(source: Input, event: Event, selected: dict[str, Selection] | None 
 def holds(when: When, event: Event) -> bool:
     """Whether a condition holds for an event."""
     if when.expr:
-        return Expression(when.expr)(event) is True
+        return compiled(when.expr)(event) is True
     for path, values in when.values:
         value = value_of(Input(path=path), event)
         if not any(type(value) is type(allowed) and value == allowed for allowed in values):

@@ -23,11 +23,16 @@ def selections(options: Options) -> dict[str, Selection]:
 
 def _selection(allow: Iterable[str], deny: Iterable[str]) -> Selection:
     allowed = [split_path(path) for path in allow]
-    denied = [split_path(path) for path in deny]
+    paths = [split_path(path) for path in deny]
+    denied_keys = frozenset(path[0] for path in paths if len(path) == 1)
+    denied = [path for path in paths if len(path) > 1]
 
     def select(value: dict[str, Any]) -> dict[str, Any]:
         if allowed:
             value = _only(value, allowed)
+        # At once: each copy of a large object takes long.
+        if not denied_keys.isdisjoint(value):
+            value = {key: item for key, item in value.items() if key not in denied_keys}
         for path in denied:
             value = _without(value, path)
         return value

@@ -21,7 +21,7 @@ def enable_reflection(names: Iterable[str], server: grpc.aio.Server) -> None:
     """Let callers ask a server which of these services it has, and for their descriptors."""
     _describe_v1()
     listed = (*names, _V1ALPHA, _V1)
-    servicer = reflection.aio.ReflectionServicer(listed)
+    servicer: Any = reflection.aio.ReflectionServicer(listed)
 
     async def info(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[Any]:
         async def decoded() -> AsyncIterator[Any]:
@@ -38,7 +38,7 @@ def enable_reflection(names: Iterable[str], server: grpc.aio.Server) -> None:
         async for response in servicer.ServerReflectionInfo(decoded(), context):
             yield response
 
-    method = grpc.stream_stream_rpc_method_handler(
+    method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
         info,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
