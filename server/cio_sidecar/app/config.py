@@ -265,7 +265,7 @@ class Settings(BaseSettings):
     def problems(self) -> list[str]:
         """What is wrong with settings whose type alone is right, or with several together."""
         problems: list[str] = []
-        if self.base_url and not _is_base_url(self.base_url):
+        if self.base_url and not is_base_url(self.base_url):
             problems.append(
                 "CIO_BASE_URL: expected http://host or https://host, with a port and a path where "
                 f"needed and nothing else, got {self.base_url.rpartition('@')[2]!r}"
@@ -508,7 +508,7 @@ def _explain(detail: Any) -> str:
     return f"{_variable(name)}: {message[0].lower()}{message[1:]}{got}"
 
 
-def _is_base_url(text: str) -> bool:
+def is_base_url(text: str) -> bool:
     """Whether paths can be put after it. Credentials have settings of their own."""
     try:
         url = URL(text)
@@ -524,7 +524,7 @@ def _is_base_url(text: str) -> bool:
 
 def _is_origin(text: str) -> bool:
     """Whether it is what a browser sends as Origin."""
-    return _is_base_url(text) and re.fullmatch(r"https?://[^/]+", text) is not None
+    return is_base_url(text) and re.fullmatch(r"https?://[^/]+", text) is not None
 
 
 def _is_loopback(listen: str) -> bool:

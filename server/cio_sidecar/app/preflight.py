@@ -1,14 +1,18 @@
 """Checks that need no start: what is wrong with settings before anything listens or is opened."""
 
+import os
 from collections.abc import Collection
 
-from cio_sidecar.app.config import ConfigError, Settings
+from cio_sidecar.app.config import ConfigError, Settings, is_base_url
+from cio_sidecar.app.tables import load_tables
 from cio_sidecar.app.tls import TlsFiles
+from cio_sidecar.delivery.proxy import ProxyError, proxy_of
 from cio_sidecar.rpc.address import port_of
 
 
 def start_problems(settings: Settings, wrong: Collection[str] = ()) -> list[str]:
-    """Missing credentials, TLS files that can't be used, and malformed addresses.
+    """Missing credentials, malformed addresses, and TLS files and a proxy that can't be used. If
+    anything is wrong, what is wrong with the tables as well: the start reads them otherwise.
 
     Args:
         settings: All settings.
@@ -19,7 +23,19 @@ def start_problems(settings: Settings, wrong: Collection[str] = ()) -> list[str]
         settings.require_credentials(wrong)
     except ConfigError as error:
         problems.append(str(error))
-    return [*problems, *_address_problems(settings), *tls_problems(settings, wrong)]
+    problems += [*_address_problems(settings), *tls_problems(settings, wrong)]
+    is_known = not settings.base_url or is_base_url(settings.base_url)
+    if is_known and not {"base_url", "region"} & {*wrong}:
+        try:
+            proxy_of(settings.track_url, os.environ)
+        except ProxyError as error:
+            problems.append(str(error))
+    if (problems or wrong) and not {"overlay", "profile"} & {*wrong}:
+        try:
+            load_tables(settings)
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems
 
 
 def tls_problems(settings: Settings, wrong: Collection[str] = ()) -> list[str]:
