@@ -170,3 +170,11 @@ def test_judge_allows_a_rejection_after_an_answer_that_was_lost(clean: bool, goo
     came = arrivals("a1", clean=clean)
     found = judge(sent(A1), came, [DeadLetter("a1", SPELL_REASON)], Interruptions(), may_reject=1)
     assert found.good == good
+
+
+def test_judge_allows_a_repeat_whose_next_is_rejected() -> None:
+    came = [*arrivals("a1", "a2", clean=False), Arrival("a1", 2.0, clean=True)]
+    found = judge(
+        sent(A1, A2), came, [DeadLetter("a2", SPELL_REASON)], Interruptions(), may_reject=1
+    )
+    assert found.good
