@@ -19,8 +19,9 @@ STALL_SECONDS: Final = 0.25
 GROWTH_BYTES: Final = 64 * 1024**2 + 8 * MESSAGE_BYTES
 _TRIES: Final = 3
 _REPEATS: Final = 20
-_NOISE_BYTES: Final = 16 * 1024**2
-"""Of memory that the allocator gives back sooner or later."""
+_FIRST: Final = 3
+_NOISE_BYTES: Final = 64 * 1024**2
+"""Of memory that the allocator keeps; four requests of the largest size that are not freed."""
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="memory is read from Linux's /proc"
@@ -87,6 +88,7 @@ def test_large_requests_repeated(sidecar: MeasuredSidecar) -> None:
 
 
 REPEATED: Final = (
+    f"Send {MESSAGE_BYTES - 1_000:,} event.user_id long",
     "SendBatch properties of keys of objects",
     "SendBatch 10,000 events 12 violations",
     "HTTP batch of properties of empty objects, NaN",
@@ -94,9 +96,9 @@ REPEATED: Final = (
 
 
 def check_repeats(sidecar: MeasuredSidecar, requests: list[Request]) -> None:
-    """Twenty times the same takes no more memory than once."""
+    """Twenty times more the same takes no more memory."""
     assert requests
     for request in requests:
-        first = sidecar.measure(request).peak_bytes
+        first = max(sidecar.measure(request).peak_bytes for _ in range(_FIRST))
         most = max(sidecar.measure(request).peak_bytes for _ in range(_REPEATS))
         assert most <= first + _NOISE_BYTES, f"{request.name}: {first:,}, then {most:,} bytes"

@@ -23,11 +23,15 @@ def unary(method: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any, Co
 
     async def guarded(request: Any, context: Context) -> Any:
         try:
-            return await method(request, context)
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:
-            await _abort(error, context)
+            try:
+                return await method(request, context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                await _abort(error, context)
+        except grpc.aio.AbortError as error:
+            del request
+            raise _without_frames(error) from None
 
     return guarded
 
@@ -38,17 +42,31 @@ def stream(
     """A method that answers with a stream, guarded."""
 
     async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
-        responses: Any = method(request, context)
         try:
-            async with aclosing(responses):
-                async for response in responses:
-                    yield response
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:
-            await _abort(error, context)
+            try:
+                responses: Any = method(request, context)
+                async with aclosing(responses):
+                    async for response in responses:
+                        yield response
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                await _abort(error, context)
+        except grpc.aio.AbortError as error:
+            del request, responses
+            raise _without_frames(error) from None
 
     return guarded
+
+
+def _without_frames(error: grpc.aio.AbortError) -> grpc.aio.AbortError:
+    """The error of an aborted call, without what was under way.
+
+    gRPC keeps it, and it keeps the call: a cycle, in which its traceback would hold a request of
+    megabytes until the garbage collector has seen thousands of other objects.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 async def _abort(error: Exception, context: Context) -> NoReturn:
