@@ -60,7 +60,7 @@ async def test_bad_tables_leave_those_in_force_and_say_so(
     async with serving(env | {"CIO_OVERLAY": str(folder)}) as served:
         (folder / "default.yaml").write_text("table: default\nrows:\n  - {key: data.x, from: 5}\n")
         served.process.send_signal(signal.SIGHUP)
-        await served.logged("NOT reloaded, those in force stay")
+        await served.logged("NOT reloaded, the current ones stay")
         await served.logged(r"default\.yaml:3 \(row default\.data\.x\)")
         assert await versions(served, fake, until, 1) == [1]
         # Mended, they are taken up: a mistake ends nothing.

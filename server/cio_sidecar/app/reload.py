@@ -44,7 +44,7 @@ class Reloader:
             except Exception as error:
                 self.reloads["refused"] += 1
                 log.error(
-                    "the tables were NOT reloaded, those in force stay: internal error %s",
+                    "the tables were NOT reloaded, the current ones stay: internal error %s",
                     _place(error),
                 )
 
@@ -77,7 +77,7 @@ class Reloader:
             tables = await in_thread(lambda: load_tables(self._settings))
         except ConfigError as error:
             self.reloads["refused"] += 1
-            log.error("the tables were NOT reloaded, those in force stay:\n%s", error)
+            log.error("the tables were NOT reloaded, the current ones stay:\n%s", error)
             return
         # One assignment: an event is mapped wholly by the old tables or by the new.
         self._intake.renderer = Renderer(tables)

@@ -1,4 +1,4 @@
-"""Whether new events are turned away because the queue or its disk is full, and the log's word on
+"""Whether new events are rejected because the queue or its disk is full, and the log's word on
 it.
 """
 
@@ -25,7 +25,7 @@ class Fullness:
 
     @property
     def because(self) -> str | None:
-        """Why the last events were turned away; None once there is room again."""
+        """Why the last events were rejected; None once there is room again."""
         return self._because
 
     @because.setter
@@ -40,7 +40,7 @@ class Fullness:
         return self._clock() - self._changed_at
 
     def look(self, *, has_room: bool) -> None:
-        """Log, once a minute at the most, that events are turned away, and when they no longer
+        """Log, once a minute at the most, that events are rejected, and when they no longer
         are: when there ``has_room`` been made.
         """
         if self.because is None:
