@@ -299,7 +299,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         if wait_seconds is None:
             return
         until = self.now + min(wait_seconds, RETRY_AFTER_MAX_SECONDS)
-        suspect = settlement is not None and settlement.most > 0
+        # A batch with a rejected event is split as well, and waits for nothing.
+        suspect = settlement is not None and settlement.failed and settlement.most > 0
         if kind is Outcome.UNAUTHORIZED or (status == 429 and settlement and not suspect):
             self.hold_until = max(self.hold_until, until)
             assert self.policy.hold is not None, "the server asked to wait, and no view says so"

@@ -32,6 +32,7 @@ def list_and_text(members: int, characters: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("source", "event"),
     [
+        ("event.s.split('')", {"s": "x" * 200_000}),
         ("event.l.map(x, x).size() > 0", {"l": NUMBERS * 10}),
         ("event.l.all(x, x >= 0)", {"l": NUMBERS * 10}),
         ("event.l.map(x, event.l.map(y, 1)).size()", {"l": NUMBERS}),

@@ -475,3 +475,47 @@ def test_no_event_makes_an_expression_raise(event: dict[str, Any]) -> None:
             assert unfit({"a": made}) == []
             orjson.dumps(made)
     assert orjson.dumps(event) == before
+
+
+# What is read of an event
+
+
+READS = st.sampled_from(
+    [
+        "event.{0}",
+        "has(event.{0}) ? event.{0} : 'none'",
+        "event.properties.size() > 1 ? event.{0} : event.{1}",
+        "[event.{0}, event.{1}]",
+        "event.{0}.startsWith('a') || event.{1} == 1",
+        "event.properties['a b']",
+        "event.{0}.exists(x, x == event.{1})",
+    ]
+)
+PATHS = st.sampled_from(
+    ["userId", "properties", "properties.a", "properties.b", "properties.a.b", "context.a"]
+)
+OBJECTS = st.recursive(
+    st.sampled_from([None, 1, "a", True]),
+    lambda inner: st.dictionaries(st.sampled_from(["a", "b", "a b"]), inner) | st.lists(inner),
+)
+
+
+@given(
+    source=READS,
+    paths=st.tuples(PATHS, PATHS),
+    event=st.dictionaries(st.sampled_from(["userId", "properties", "context", "name"]), OBJECTS),
+)
+def test_expression_reads_no_more_of_an_event_than_its_paths(
+    source: str, paths: tuple[str, str], event: dict[str, Any]
+) -> None:
+    text = source.format(*paths)
+    before = canonical(event)
+    found = Expression(text)(event)
+    # A name in brackets: no path is known, and CEL receives the whole event.
+    whole = Expression(f"[event].map(whole, {text.replace('event.', 'whole.')})[0]")(event)
+    assert canonical(event) == before
+    if isinstance(whole, NoValue):
+        assert isinstance(found, NoValue)
+        assert found.why == whole.why
+    else:
+        assert canonical(found) == canonical(whole)

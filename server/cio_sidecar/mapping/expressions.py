@@ -27,6 +27,8 @@ _MOST_EVENT: Final = 512 * 1024
 _MOST_ITERATIONS: Final = 10_000
 """The runtime's own bound for all macros of an expression together."""
 _MOST_NODES: Final = 10_000
+_SPLIT_COST: Final = 1024
+"""How much costlier each byte is that split() may make a value of."""
 _MOST_TEXT: Final = 256 * 1024
 """What a result may hold: values, and characters."""
 
@@ -41,6 +43,7 @@ _GROWS_BY_LITERALS: Final = re.compile(
 _MATCHES: Final = re.compile(r"\bmatches\s*\(")
 _MATCHES_LITERAL: Final = re.compile(r"\.\s*matches\s*\(\s*[rR]?\"\"\s*\)")
 _REPEATED: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_EVENT: Final = re.compile(r"\bevent\b")
 _PATH: Final = re.compile(r"\bevent((?:\.[A-Za-z_]\w*)+)(?!\w*\s*\()")
 _WHY: Final = "\x1f"
 _ERROR: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
@@ -109,7 +112,7 @@ class Expression:
             )
         self._patterns = sum(map(_pattern_cost, literals)) if matches else 0
         self._is_cheap = self._growth == 1 and not (
-            self._additions or self._macros or self._growths or self._patterns
+            self._additions or self._macros or self._growths or self._patterns or self._splits
         )
         self._length = len(source)
         if not self._is_cheap and self._cost({}) > _MOST_COST:
@@ -122,13 +125,19 @@ class Expression:
         paths = [match[1:] for match in _PATH.findall(bare)]
         self.paths: tuple[str, ...] = tuple(dict.fromkeys(paths))
         """The paths of the event that the expression speaks of."""
+        reads_paths_only = len(paths) == len(_EVENT.findall(bare))
+        self._read = tuple(tuple(path.split(".")) for path in self.paths)
+        if not reads_paths_only:
+            self._read = ()
 
     def __call__(self, event: Event) -> Any:
         """The value for an event; NoValue, with the reason, where it has none."""
         if not self._is_cheap and self._cost(event) > _MOST_COST:
             return NoValue("the event is too large for this expression")
         try:
-            value = self._compiled.eval(data={"event": event})
+            # CEL converts all that it is passed, whatever the expression reads of it.
+            read = _at(self._read, event) if self._read else event
+            value = self._compiled.eval(data={"event": read})
             kind = value.type().name().partition("<")[0]
             if kind == "ERROR":
                 return self._no_value(str(value.plain_value()))
@@ -172,8 +181,26 @@ class Expression:
             members = self._length + (size if self._splits else encoded.count(b",") + 1)
             iterations = min(_MOST_ITERATIONS, members**self._macros)
         grown = size ** (1 + self._growths) * self._growth
-        work = max((1 + self._additions) ** 2 * grown, self._patterns * size)
+        split = _SPLIT_COST * size if self._splits else 0
+        work = max((1 + self._additions) ** 2 * grown, self._patterns * size, split)
         return int(iterations * work)
+
+
+def _at(paths: Iterable[tuple[str, ...]], event: Event) -> Event:
+    """What an event has at the paths; the objects on the way there hold nothing else."""
+    found: Event = {}
+    for path in paths:
+        source, target = event, found
+        for key in path[:-1]:
+            inner = source.get(key)
+            if inner.__class__ is not dict or (key in target and target[key] is inner):
+                break
+            source, target = inner, target.setdefault(key, {})
+        else:
+            key = path[-1]
+        if key in source:
+            target[key] = source[key]
+    return found
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.table import split_path
 
 Selection = Callable[[dict[str, Any]], dict[str, Any]]
+_Tree = dict[str, Any]
 
 
 def selections(options: Options) -> dict[str, Selection]:
@@ -22,49 +23,49 @@ def selections(options: Options) -> dict[str, Selection]:
 
 
 def _selection(allow: Iterable[str], deny: Iterable[str]) -> Selection:
-    allowed = [split_path(path) for path in allow]
-    paths = [split_path(path) for path in deny]
-    denied_keys = frozenset(path[0] for path in paths if len(path) == 1)
-    denied = [path for path in paths if len(path) > 1]
+    allowed, denied = _tree(allow), _tree(deny)
 
     def select(value: dict[str, Any]) -> dict[str, Any]:
-        if allowed:
-            value = _only(value, allowed)
-        # At once: each copy of a large object takes long.
-        if not denied_keys.isdisjoint(value):
-            value = {key: item for key, item in value.items() if key not in denied_keys}
-        for path in denied:
-            value = _without(value, path)
-        return value
+        return _without(_only(value, allowed) if allowed else value, denied)
 
     return select
 
 
-def _only(value: dict[str, Any], paths: Iterable[tuple[str, ...]]) -> dict[str, Any]:
-    """What stands at the paths, in the order of the object."""
-    below: dict[str, list[tuple[str, ...]]] = {}
-    for first, *rest in paths:
-        below.setdefault(first, []).append(tuple(rest))
+def _tree(paths: Iterable[str]) -> _Tree:
+    """Paths by their first keys. An empty tree ends a path, and takes in longer ones."""
+    tree: _Tree = {}
+    for path in sorted(map(split_path, paths), key=len, reverse=True):
+        inner = tree
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[path[-1]] = {}
+    return tree
+
+
+def _only(value: dict[str, Any], tree: _Tree) -> dict[str, Any]:
+    """What is at the paths, in the order of the object."""
     kept: dict[str, Any] = {}
     for key, item in value.items():
-        rests = below.get(key)
-        if rests is None:
+        rest = tree.get(key)
+        if rest is None:
             continue
-        if () in rests:
+        if not rest:
             kept[key] = item
-        elif item.__class__ is dict and (inner := _only(item, rests)):
+        elif item.__class__ is dict and (inner := _only(item, rest)):
             kept[key] = inner
     return kept
 
 
-def _without(value: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """The object without what stands at a path; the caller's own is not changed."""
-    first, *rest = path
-    if first not in value:
+def _without(value: dict[str, Any], tree: _Tree) -> dict[str, Any]:
+    """The object without what is at the paths; the caller's own is not changed."""
+    if tree.keys().isdisjoint(value):
         return value
-    if not rest:
-        return {key: item for key, item in value.items() if key != first}
-    inner = value[first]
-    if inner.__class__ is not dict:
-        return value
-    return {**value, first: _without(inner, tuple(rest))}
+    # One copy for all paths: each copy of a large object takes long.
+    kept: dict[str, Any] = {}
+    for key, item in value.items():
+        rest = tree.get(key)
+        if rest is None:
+            kept[key] = item
+        elif rest:
+            kept[key] = _without(item, rest) if item.__class__ is dict else item
+    return kept

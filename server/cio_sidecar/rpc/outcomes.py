@@ -16,7 +16,7 @@ from cio_sidecar.rpc.masking import hide_words, mask_words, values_of
 
 KEPT_OUTCOMES: Final = 1000
 """How many outcomes are kept for a watcher that is slow; then the oldest go."""
-_SEARCHED_BYTES: Final = 64 * 1024
+_SEARCHED_BYTES: Final = 8 * 1024
 """Maximum size of operations whose values are looked for in words, as that holds up delivery."""
 
 _OUTCOMES: Final = {
