@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 from cio.sidecar.v1 import ingest_pb2
-from cio_sidecar.app.cli import _collect_less_often
+from cio_sidecar.cli.serve import collect_less_often
 from cio_sidecar.rpc.ingest import SERVICE
 from cio_sidecar.rpc.server import _OPTIONS
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -69,7 +69,7 @@ async def _serve(address: str) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     server.add_insecure_port(address)
     await server.start()
-    _collect_less_often()
+    collect_less_often()
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     await stopped.wait()

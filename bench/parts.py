@@ -18,13 +18,13 @@ from typing import Any
 import aiohttp
 import orjson
 from cio.sidecar.v1 import ingest_pb2
-from cio_sidecar.app.cli import _collect_less_often
-from cio_sidecar.customerio import track_v1, track_v2
-from cio_sidecar.customerio.operation import Operation
+from cio_sidecar.cli.serve import collect_less_often
+from cio_sidecar.customerio import requests
+from cio_sidecar.customerio.encoders import Operation
+from cio_sidecar.mapping.authoring.profiles import load_profile
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.profiles import load_profile
 from cio_sidecar.renderer import Rendered, Renderer
-from cio_sidecar.rpc.event_message import to_event
+from cio_sidecar.rpc.event_json import to_event
 from yarl import URL
 
 from bench.events import Form, filled_in, message
@@ -72,7 +72,7 @@ def mapping(seconds: float) -> float:
         operations: list[Operation] = []
         for event in _EVENTS[:_GROUP]:
             operations += _operations(event, renderer)
-        track_v2.batch(operations)
+        requests.v2_batch(operations)
         return _GROUP
 
     return _rate(work, seconds)
@@ -127,7 +127,7 @@ def bare_http(seconds: float, address: str) -> float:
     """Requests of one event each, ready-made, 64 at a time, by aiohttp alone."""
     renderer = Renderer(load_profile("standard", [], Options()))
     requests = [
-        track_v1.request(operation)
+        requests.v1_request(operation)
         for event in _EVENTS
         for operation in _operations(event, renderer)
     ]
@@ -161,7 +161,7 @@ async def _all(each: Iterable[Coroutine[Any, Any, int]]) -> int:
 
 def main(part: str, seconds: float, address: str = "") -> float:
     """Measure a part."""
-    _collect_less_often()
+    collect_less_often()
     if part == "bare-http":
         return bare_http(seconds, address)
     parts: dict[str, Callable[[float], float]] = {

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from cio_sidecar.app import cli
 from cio_sidecar.app.config import Settings, load_settings
+from cio_sidecar.cli import main
 
 
 def _uncapped(flags: dict[str, Any], file: Path | None = None, check: Any = None) -> Settings:
@@ -12,5 +12,5 @@ def _uncapped(flags: dict[str, Any], file: Path | None = None, check: Any = None
 
 
 if __name__ == "__main__":
-    cli.load_settings = _uncapped  # type: ignore[attr-defined]
-    cli.main()
+    main.load_settings = _uncapped  # type: ignore[attr-defined]
+    main.main()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cio_conformance.fake import FakeCustomerIO, host_aiohttp
+from cio_fake import FakeCustomerIO, host_aiohttp
 from cio_sidecar.app.config import Settings
 from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr

@@ -14,7 +14,7 @@ import click
 import pytest
 import yaml
 from cio_conformance.cli import main as conformance
-from cio_sidecar.app.cli import main as sidecar
+from cio_sidecar.cli.main import main as sidecar
 
 ROOT = Path(__file__).parent.parent
 ACTION = ROOT / "docs" / "ci" / "github-action.yml"

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cio_conformance.cases.golden_cases import load_fixtures
 from cio_conformance.cli import main as conformance
-from cio_conformance.fixtures import load_fixtures
-from cio_sidecar.app.cli import main as sidecar
-from cio_sidecar.mapping.yaml_lines import load
+from cio_sidecar.cli.main import main as sidecar
+from cio_sidecar.yaml_lines import load
 from click import Group
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, cast
 
 import pytest
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from cio_sidecar.intake import Intake, iso_time
-from cio_sidecar.mapping.profiles import load_profile
+from cio_sidecar.mapping.authoring.profiles import load_profile
 from cio_sidecar.renderer import Renderer
 from hypothesis import given
 from hypothesis import strategies as st

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from cio_sidecar.app.config import SECRETS, Settings
+from cio_sidecar.mapping.authoring.profiles import load_profile
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.profiles import load_profile
-from cio_sidecar.mapping.transforms import TRANSFORMS
+from cio_sidecar.mapping.running.transforms import TRANSFORMS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

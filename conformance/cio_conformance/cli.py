@@ -13,14 +13,14 @@ class _Commands(click.Group):
     """
 
     _modules: Final = {
-        "bless": "cio_conformance.golden.bless",
-        "coverage": "cio_conformance.coverage_command",
+        "bless": "cio_conformance.workbench.golden.bless",
+        "coverage": "cio_conformance.workbench.coverage.command",
         "delivery": "cio_conformance.delivery.command",
         "fake": "cio_conformance.fake_command",
-        "mutate": "cio_conformance.mutation.command",
-        "new": "cio_conformance.golden.new",
-        "run": "cio_conformance.run_command",
-        "schema": "cio_conformance.schema_command",
+        "mutate": "cio_conformance.workbench.mutation.command",
+        "new": "cio_conformance.workbench.golden.new",
+        "run": "cio_conformance.run.command",
+        "schema": "cio_conformance.cases.schema_command",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -8,9 +8,9 @@ from typing import Final, NoReturn
 import click
 from rich.console import Console
 
-from cio_conformance.fixtures import FixtureError, Golden, load_fixtures, select
-from cio_conformance.report import WRITERS, print_results
-from cio_conformance.result import Profile, Result, summary
+from cio_conformance.cases.golden_cases import FixtureError, Golden, load_fixtures, select
+from cio_conformance.reports.report import WRITERS, print_results
+from cio_conformance.run.result import Profile, Result, summary
 
 EXIT_FAILED: Final = 1
 """A case failed, or a row is not covered."""
@@ -68,7 +68,7 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=True)
 
 
-def fail(error: Exception) -> NoReturn:
+def fail(error: Exception | str) -> NoReturn:
     """End the command: the suite can't run."""
     click.echo(f"cio-conformance: {error}", err=True)
     sys.exit(EXIT_TROUBLE)

@@ -3,7 +3,6 @@
 import click
 
 from cio_conformance.command import fail
-from cio_conformance.credentials import Credentials
 from cio_conformance.options import address, credentials_options
 
 
@@ -18,14 +17,14 @@ from cio_conformance.options import address, credentials_options
 def fake(listen: tuple[str, int], site_id: str, api_key: str, *, rules: bool) -> None:
     """Serve the fake Customer.io alone, until Ctrl-C, and print each request."""
     if rules:
-        from cio_conformance.fake.rule_table import table
+        from cio_fake.rule_page import table
 
         click.echo(table(), nl=False)
         return
-    from cio_conformance.caller import TargetError
-    from cio_conformance.fake_alone import serve_fake
+    from cio_fake.serve import serve_fake
 
+    host, port = listen
     try:
-        serve_fake(*listen, Credentials(site_id, api_key), click.echo)
-    except TargetError as error:
-        fail(error)
+        serve_fake(host, port, site_id=site_id, api_key=api_key, say=click.echo)
+    except OSError as error:
+        fail(f"can't listen on {host}:{port}: {error.strerror or error}")

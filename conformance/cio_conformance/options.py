@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import click
 
-from cio_conformance.credentials import DEFAULT
-from cio_conformance.fixtures import FIXTURES
+from cio_conformance.cases.golden_cases import FIXTURES
+from cio_conformance.run.credentials import DEFAULT
 
 
 def address(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, int] | None:

@@ -1,5 +1,5 @@
 """``python -m cio_sidecar`` is the command ``cio-sidecar``."""
 
-from cio_sidecar.app.cli import main
+from cio_sidecar.cli.main import main
 
 main()

@@ -11,8 +11,10 @@ from functools import lru_cache
 from time import monotonic
 from typing import Final
 
-from cio_sidecar.delivery.queue.entry import Entry, Line, pack
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_sidecar.event_queue.model import Entry
+from cio_sidecar.event_queue.operation_codec import pack
+from cio_sidecar.event_queue.put_order import PutOrder
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from cio_sidecar.mapping.errors import (
     DESCRIPTION_CHARACTERS,
     FIELD_CHARACTERS,
@@ -191,7 +193,7 @@ class Intake:
             )
         return rendering
 
-    async def store(self, rendered: Rendered, line: Line | None = None) -> list[Receipt]:
+    async def store(self, rendered: Rendered, line: PutOrder | None = None) -> list[Receipt]:
         """The second half of accept(): returns when the events are on disk.
 
         ``line`` is that of the puts among which its place is kept. Raises QueueError; then nothing

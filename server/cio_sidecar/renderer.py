@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cio_sidecar import compact_json
-from cio_sidecar.customerio import operation as cio
-from cio_sidecar.customerio import templates
+from cio_sidecar.customerio import encoders as cio
+from cio_sidecar.customerio import operation_templates
+from cio_sidecar.customerio.encoders import Encoded, Operation
 from cio_sidecar.customerio.limits import Problem
-from cio_sidecar.customerio.operation import Encoded, Operation
-from cio_sidecar.mapping.compiler import MISSING, either
+from cio_sidecar.mapping.authoring.profiles import TableSet
 from cio_sidecar.mapping.errors import MOST_VIOLATIONS, FieldWarning, Violation
 from cio_sidecar.mapping.event import MAX_DEPTH, Event, check, may_be_unfit, unfit
-from cio_sidecar.mapping.event_id import stable_ulid
-from cio_sidecar.mapping.explain import Explanation, explain, field_of_key
-from cio_sidecar.mapping.plan import Plan
-from cio_sidecar.mapping.privacy import hash_emails
-from cio_sidecar.mapping.profiles import TableSet
-from cio_sidecar.mapping.transforms import unix_seconds
+from cio_sidecar.mapping.running.compiler import MISSING, either
+from cio_sidecar.mapping.running.email_hashing import hash_emails
+from cio_sidecar.mapping.running.event_id import stable_ulid
+from cio_sidecar.mapping.running.explain import Explanation, explain, field_of_key
+from cio_sidecar.mapping.running.plans import Plan
+from cio_sidecar.mapping.running.transforms import unix_seconds
 from cio_sidecar.operations import OPERATIONS
 
 
@@ -186,7 +186,7 @@ class Renderer:
                 # What stands there is a hash, and no address.
                 del output["email"]
             return cio.identify(output.pop("id", None), output, keep=keep)
-        return templates.encode(OPERATIONS[name], output, keep=keep)
+        return operation_templates.encode(OPERATIONS[name], output, keep=keep)
 
     def _violation(self, plan: Plan, event: Event, problem: Problem) -> Violation:
         description = problem.description

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from cio_sidecar.app.channel import channel_options
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
+from cio_sidecar.cli.client import channel_options
 
 from tests.app.command import run
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cio_sidecar.app.cli import main
 from cio_sidecar.app.config import SECRETS, ConfigError, Settings, load_settings
+from cio_sidecar.cli.main import main
 from click.testing import CliRunner
 
 KEY = "key-of-great-secrecy"

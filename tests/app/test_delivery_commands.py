@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 
 from tests.app.command import Finished, end_of_input, run, start

@@ -12,14 +12,15 @@ import aiohttp
 import grpc
 import pytest
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
-from cio_conformance.fake import FakeCustomerIO
-from cio_sidecar.app import cli
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
-from cio_sidecar.customerio.outcome import Answer
+from cio_sidecar.cli import serve
+from cio_sidecar.cli.signals import run_until_signal
+from cio_sidecar.customerio.answers import Answer
 from cio_sidecar.delivery.dispatcher import Dispatcher
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
-from cio_sidecar.delivery.sender import Sender
+from cio_sidecar.delivery.http_client import Sender
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from click.testing import CliRunner
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -168,9 +169,9 @@ def test_a_signal_before_the_event_loop_runs_ends_serve(
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
-    monkeypatch.setattr(cli, "_settings", lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(serve, "settings_from", lambda *_: signal.raise_signal(number))
     try:
-        result = CliRunner().invoke(cli.main, ["serve"])
+        result = CliRunner().invoke(serve.serve)
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
@@ -270,7 +271,7 @@ def test_an_unexpected_error_ends_the_process_without_a_traceback(
         raise LookupError("ann@example.com")
 
     with pytest.raises(SystemExit) as caught:
-        cli._run(fails)
+        run_until_signal(fails)
     assert caught.value.code == 1
     said = capsys.readouterr().err
     assert said.startswith("cio-sidecar: internal error, please report it: LookupError in test_hea")

@@ -9,11 +9,11 @@ import grpc
 import orjson
 import pytest
 from cio.sidecar.v1 import mapping_pb2, mapping_pb2_grpc
-from cio_conformance.fixtures import load_fixtures
-from cio_sidecar.app.cli import main
+from cio_conformance.cases.golden_cases import load_fixtures
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
-from cio_sidecar.rpc.event_message import from_event
+from cio_sidecar.cli.main import main
+from cio_sidecar.rpc.event_json import from_event
 from click.testing import CliRunner, Result
 
 from tests.app.command import run

@@ -13,8 +13,8 @@ import grpc
 import orjson
 import pytest
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
-from cio_conformance.fake import FakeCustomerIO, Request, Response, host_aiohttp
-from cio_sidecar.rpc.event_message import from_event
+from cio_fake import FakeCustomerIO, Request, Response, host_aiohttp
+from cio_sidecar.rpc.event_json import from_event
 
 from tests.app.command import run, serving
 

@@ -15,7 +15,7 @@ import grpc
 import orjson
 import pytest
 from cio.sidecar.v1 import ingest_pb2
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
 

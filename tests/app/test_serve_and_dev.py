@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar import __version__
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 

@@ -11,11 +11,11 @@ import aiohttp
 import grpc
 import pytest
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import REGIONS, ConfigError, Settings
 from cio_sidecar.app.sidecar import Sidecar
 from cio_sidecar.delivery.dispatcher import Dispatcher
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import orjson
 import pytest
-from cio_sidecar.app.cli import main
-from cio_sidecar.mapping.profiles import load_profile
+from cio_sidecar.cli.main import main
+from cio_sidecar.mapping.authoring.profiles import load_profile
 from click.testing import CliRunner, Result
 
 OVERLAY = """\

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.sidecar import Sidecar
 

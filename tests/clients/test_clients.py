@@ -14,11 +14,11 @@ from typing import Any, get_args
 import grpc
 import pytest
 import trustme
-from cio_conformance.credentials import Credentials
-from cio_conformance.fake import FakeCustomerIO, Received
-from cio_conformance.target import hosted_fake
-from cio_conformance.via import Call
-from cio_conformance.via.driver import Driver
+from cio_conformance.drivers import Call
+from cio_conformance.drivers.process import Driver
+from cio_conformance.run.credentials import Credentials
+from cio_conformance.run.sidecars import hosted_fake
+from cio_fake import FakeCustomerIO, Received
 from google.rpc import error_details_pb2
 from ulid import ULID
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cio_conformance.credentials import Credentials
-from cio_conformance.fake import Received
-from cio_conformance.target import hosted_fake
-from cio_conformance.via.driver import Driver
+from cio_conformance.drivers.process import Driver
+from cio_conformance.run.credentials import Credentials
+from cio_conformance.run.sidecars import hosted_fake
+from cio_fake import Received
 
 from tests.clients.support import LANGUAGES, driver
 from tests.delivery.process import sidecar

@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
-from cio_conformance.caller import Caller
+from cio_conformance.run.caller import Caller
 from cio_sidecar.rpc.server import MESSAGE_BYTES
 
 from tests.clients.moody import Moody, failure, served

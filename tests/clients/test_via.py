@@ -12,7 +12,7 @@ from typing import Any
 
 import cio_conformance
 import pytest
-from cio_conformance.via.line import NotByLine, answer_of, line_of
+from cio_conformance.drivers.lines import NotByLine, answer_of, line_of
 from jsonschema import Draft202012Validator
 
 from tests.conformance.support import invoke

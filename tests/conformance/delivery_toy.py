@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import orjson
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
-from cio_conformance.credentials import DEFAULT
+from cio_conformance.run.credentials import DEFAULT
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 DEAD = frozenset({400, 404, 413, 422})

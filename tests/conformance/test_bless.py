@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from cio_conformance.cases.golden_cases import FIXTURES, load_fixtures
 from cio_conformance.cli import main
-from cio_conformance.fixtures import FIXTURES, load_fixtures
-from cio_conformance.golden.flow import flow
+from cio_conformance.workbench.golden.flow import flow
 from click.testing import CliRunner, Result
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cio_conformance.compare import Window, difference, matches, settled
+from cio_conformance.run.compare import Window, difference, matches, settled
 
 WINDOW = Window(1000.7, 1003.2)
 

@@ -4,12 +4,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from cio_conformance.cases.golden_cases import load_fixtures, parse_fixtures
 from cio_conformance.cli import main
-from cio_conformance.coverage import Coverage, RowCoverage, Standing, measure
-from cio_conformance.fixtures import load_fixtures, parse_fixtures
-from cio_conformance.matrix.columns import Column, State
+from cio_conformance.workbench.coverage.measure import Coverage, RowCoverage, Standing, measure
+from cio_conformance.workbench.coverage.states import Column, State
+from cio_sidecar.mapping.authoring.profiles import TableSet, load_profile
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.profiles import TableSet, load_profile
 from click.testing import CliRunner
 
 PROFILES = ("documented", "standard")

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 import pytest
+from cio_conformance.cases.golden_cases import FixtureError
 from cio_conformance.cli import main
 from cio_conformance.delivery.cases import load_cases, parse_cases
-from cio_conformance.fixtures import FixtureError
 from click.testing import CliRunner, Result
 
 from tests.conformance.delivery_toy import Toy, serving

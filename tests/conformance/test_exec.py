@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cio_conformance import suite, target
-from cio_conformance.settings import SETTINGS
+from cio_conformance.cases.settings import SETTINGS
+from cio_conformance.run import sidecars, suite
 
 from tests.conformance.support import SECONDS, invoke, is_locked, wait_for_lock
 from tests.conformance.toy import CASES, LOOSE
@@ -104,7 +104,7 @@ def test_what_a_shell_started_is_ended_with_the_shell(cases: Path, lock: Path) -
 def test_a_command_that_does_not_heed_sigterm_is_killed_and_told_of(
     cases: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(target, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(sidecars, "STOP_SECONDS", 0.2)
     result = invoke("--exec", toy(lock, "stubborn"), "--fixtures", str(cases), "--api", "v1")
     assert result.exit_code == 2
     assert "did not stop within 0.2 s of SIGTERM, and was killed" in result.output

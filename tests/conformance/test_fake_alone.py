@@ -5,8 +5,8 @@ import sys
 import urllib.request
 from base64 import b64encode
 
-from cio_conformance.fake import Received, Request, Response
-from cio_conformance.fake_alone import line
+from cio_fake import Received, Request, Response
+from cio_fake.serve import line
 
 
 def test_the_command_prints_each_request_and_stops_at_sigterm() -> None:

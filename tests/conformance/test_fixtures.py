@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import get_type_hints
 
 import pytest
-from cio_conformance.fixtures import FixtureError, load_fixtures, parse_fixtures, select
-from cio_conformance.settings import SETTINGS, Settings, options_of
+from cio_conformance.cases.golden_cases import FixtureError, load_fixtures, parse_fixtures, select
+from cio_conformance.cases.settings import SETTINGS, Settings, options_of
 from cio_sidecar.mapping.options import Options
 
 from tests.conformance.toy import CASES

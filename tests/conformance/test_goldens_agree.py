@@ -8,11 +8,18 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance.compare import RECEIVED_AT, ULID_SLOT
-from cio_conformance.fake import FakeCustomerIO, Request, Response
-from cio_conformance.fake.records import Identifier
-from cio_conformance.fake.routes import unquote
-from cio_conformance.fixtures import Api, Case, Expected, ExpectedRequest, Golden, load_fixtures
+from cio_conformance.cases.golden_cases import (
+    Api,
+    Case,
+    Expected,
+    ExpectedRequest,
+    Golden,
+    load_fixtures,
+)
+from cio_conformance.run.compare import RECEIVED_AT, ULID_SLOT
+from cio_fake import FakeCustomerIO, Request, Response
+from cio_fake.records import Identifier
+from cio_fake.routes import unquote
 
 # Later than all that the goldens tell of.
 NOW = 2_000_000_000.5

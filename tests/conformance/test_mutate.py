@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from cio_conformance.cases.golden_cases import load_fixtures, parse_fixtures
 from cio_conformance.cli import main
-from cio_conformance.fixtures import load_fixtures, parse_fixtures
-from cio_conformance.mutation.bench import CHECKS, Bench
-from cio_conformance.mutation.encoders import encoder_mutants
-from cio_conformance.mutation.equivalents import EquivalentsError, load_equivalents
-from cio_conformance.mutation.fake import fake_mutants
-from cio_conformance.mutation.fake_cases import FakeBench, FakeCase, load_fake_cases
-from cio_conformance.mutation.run import Verdict, try_mutants
-from cio_conformance.mutation.tables import TableMutant, table_mutants
+from cio_conformance.workbench.mutation.encoder_mutants import encoder_mutants
+from cio_conformance.workbench.mutation.equivalents import EquivalentsError, load_equivalents
+from cio_conformance.workbench.mutation.fake_cases import FakeBench, FakeCase, load_fake_cases
+from cio_conformance.workbench.mutation.fake_mutants import fake_mutants
+from cio_conformance.workbench.mutation.render_cases import CHECKS, Bench
+from cio_conformance.workbench.mutation.run import Verdict, try_mutants
+from cio_conformance.workbench.mutation.table_mutants import TableMutant, table_mutants
 from click.testing import CliRunner, Result
 
 OVERLAY = """

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 import pytest
+from cio_conformance.cases.golden_cases import Golden, load_fixtures
 from cio_conformance.cli import main
-from cio_conformance.fixtures import Golden, load_fixtures
-from cio_conformance.golden.new import MARK
+from cio_conformance.workbench.golden.new import MARK
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from cio_conformance.cases.golden_cases import load_fixtures, parse_fixtures
+from cio_conformance.cases.origins import THREAD, told
 from cio_conformance.cli import main
-from cio_conformance.fixtures import load_fixtures, parse_fixtures
-from cio_conformance.origins import THREAD, told
 from click.testing import CliRunner
 
 from tests.conformance.toy import CASES

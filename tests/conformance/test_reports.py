@@ -12,16 +12,16 @@ from typing import Any
 
 import cio_conformance
 import pytest
+from cio_conformance.cases.golden_cases import load_fixtures, parse_fixtures
 from cio_conformance.cli import main
-from cio_conformance.coverage import Coverage, Standing, measure
-from cio_conformance.fixtures import load_fixtures, parse_fixtures
-from cio_conformance.matrix.page import write_html as write_matrix_html
-from cio_conformance.matrix.text import write_markdown as write_matrix_markdown
-from cio_conformance.page import PAGES
-from cio_conformance.report import WRITERS
-from cio_conformance.report_markdown import MOST_CHARACTERS, MOST_FAILURES
-from cio_conformance.result import Result, Setup
-from cio_sidecar.mapping.profiles import load_profile
+from cio_conformance.reports.html_page import PAGES
+from cio_conformance.reports.markdown import MOST_CHARACTERS, MOST_FAILURES
+from cio_conformance.reports.report import WRITERS
+from cio_conformance.run.result import Result, Setup
+from cio_conformance.workbench.coverage.html import write_html as write_matrix_html
+from cio_conformance.workbench.coverage.measure import Coverage, Standing, measure
+from cio_conformance.workbench.coverage.text import write_markdown as write_matrix_markdown
+from cio_sidecar.mapping.authoring.profiles import load_profile
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from junitparser import JUnitXml

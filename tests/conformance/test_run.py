@@ -11,12 +11,12 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance import suite
+from cio_conformance.cases.golden_cases import Golden, load_fixtures
 from cio_conformance.cli import main
-from cio_conformance.credentials import DEFAULT
-from cio_conformance.fixtures import Golden, load_fixtures
-from cio_conformance.result import Result as CaseResult
-from cio_conformance.result import Setup
+from cio_conformance.run import suite
+from cio_conformance.run.credentials import DEFAULT
+from cio_conformance.run.result import Result as CaseResult
+from cio_conformance.run.result import Setup
 from click.testing import CliRunner, Result
 from junitparser import JUnitXml
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cio_conformance.fake import Received, Request, Response
-from cio_conformance.fixtures import parse_fixtures
-from cio_conformance.inbox import Inbox
-from cio_conformance.result import Result, Setup
-from cio_conformance.runner import Runner
-from cio_conformance.verdict import ACCEPTED, REFUSED, Answer
+from cio_conformance.cases.golden_cases import parse_fixtures
+from cio_conformance.run.inbox import Inbox
+from cio_conformance.run.result import Result, Setup
+from cio_conformance.run.runner import Runner
+from cio_conformance.run.verdict import ACCEPTED, REFUSED, Answer
+from cio_fake import Received, Request, Response
 
 from tests.conformance.toy import CASES
 

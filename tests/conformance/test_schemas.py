@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cio_conformance.cli import main
-from cio_conformance.delivery.cases import CASES, Act, DeliveryCase, DeliveryFamily, parse_cases
-from cio_conformance.delivery.cases import Expected as Ends
-from cio_conformance.fixtures import (
+from cio_conformance.cases.golden_cases import (
     FIXTURES,
     Case,
     Expected,
@@ -22,16 +19,19 @@ from cio_conformance.fixtures import (
     Refusal,
     parse_fixtures,
 )
-from cio_conformance.mutation.equivalents import (
+from cio_conformance.cases.schema_command import SCHEMAS
+from cio_conformance.cases.settings import SETTINGS
+from cio_conformance.cli import main
+from cio_conformance.delivery.cases import CASES, Act, DeliveryCase, DeliveryFamily, parse_cases
+from cio_conformance.delivery.cases import Expected as Ends
+from cio_conformance.workbench.mutation.equivalents import (
     EQUIVALENTS,
     Equivalents,
     EquivalentsError,
     load_equivalents,
 )
-from cio_conformance.mutation.fake_cases import FAKE_CASES, FakeCase, load_fake_cases
-from cio_conformance.schema_command import SCHEMAS
-from cio_conformance.settings import SETTINGS
-from cio_sidecar.mapping.yaml_lines import load
+from cio_conformance.workbench.mutation.fake_cases import FAKE_CASES, FakeCase, load_fake_cases
+from cio_sidecar.yaml_lines import load
 from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

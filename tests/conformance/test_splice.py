@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from cio_conformance.golden.splice import SpliceError, Splicer, child, compose
-from cio_sidecar.mapping.yaml_lines import load
+from cio_conformance.workbench.golden.splice import SpliceError, Splicer, child, compose
+from cio_sidecar.yaml_lines import load
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import orjson
 from cio.sidecar.v1 import event_pb2, ingest_pb2, ingest_pb2_grpc
-from cio_conformance.credentials import DEFAULT
+from cio_conformance.run.credentials import DEFAULT
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cio_conformance.fake import FakeCustomerIO, Request, Response
-from cio_sidecar.customerio import track_v1, track_v2
-from cio_sidecar.customerio.operation import V1_ONLY, Encoded, Operation
+from cio_fake import FakeCustomerIO, Request, Response
+from cio_sidecar.customerio import requests
+from cio_sidecar.customerio.encoders import V1_ONLY, Encoded, Operation
 
 NOW = 1_700_000_000.5
 HEADERS = {"authorization": "Basic c2l0ZTprZXk="}  # site:key
@@ -19,7 +19,7 @@ def workspace() -> FakeCustomerIO:
 def send(fake: FakeCustomerIO, operation: Operation, *, v1: bool) -> Response:
     """Send an operation one way; what only v1 can carry goes by v1 in any case."""
     by_v1 = v1 or operation.marks & V1_ONLY
-    made = track_v1.request(operation) if by_v1 else track_v2.batch([operation])
+    made = requests.v1_request(operation) if by_v1 else requests.v2_batch([operation])
     return fake.handle(Request(made.method, made.path, HEADERS, made.body), NOW)
 
 

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 from cio_sidecar.customerio.answer_body import BODY_BYTES, DEPTH, VALUES, parse
-from cio_sidecar.customerio.outcome import Answer, parts, reason, refusals
+from cio_sidecar.customerio.answers import Answer, parts, reason, refusals
 
 
 def nested(depth: int) -> bytes:

@@ -1,7 +1,7 @@
 """What identifies a person, told apart by its shape."""
 
 import pytest
-from cio_sidecar.customerio.operation import identifiers
+from cio_sidecar.customerio.encoders import identifiers
 
 
 @pytest.mark.parametrize(

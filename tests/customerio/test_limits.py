@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 import pytest
 import yaml
-from cio_conformance.fake import shapes
+from cio_fake import shapes
 from cio_sidecar import customerio
 from cio_sidecar.customerio import limits
-from cio_sidecar.customerio.operation import V1_ONLY, Encoded, Operation, event, identify
+from cio_sidecar.customerio.encoders import V1_ONLY, Encoded, Operation, event, identify
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ import json
 from urllib.parse import quote
 
 import pytest
-from cio_sidecar.customerio.redact import REDACTED, Redactor
+from cio_sidecar.customerio.redaction import REDACTED, Redactor
 
 SITE_ID, API_KEY, WRITE_KEY = "site-5d41402abc4b", "key/7d79+3037a0", "wk-0f1e2d3c"
 PAIR = f"{SITE_ID}:{API_KEY}".encode()

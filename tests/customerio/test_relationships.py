@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_sidecar.customerio import track_v1
-from cio_sidecar.customerio.operation import Encoded, identify
+from cio_sidecar.customerio import requests
+from cio_sidecar.customerio.encoders import Encoded, identify
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +36,7 @@ def test_what_is_added_goes_with_the_identify(action: str | None) -> None:
     (item,) = items(encoded)
     assert item["attributes"] == {"plan": "pro"}
     assert item["cio_relationships"] == [entry]
-    body = orjson.loads(track_v1.request(encoded.operations[0]).body)
+    body = orjson.loads(requests.v1_request(encoded.operations[0]).body)
     assert body == {"plan": "pro", "cio_relationships": {"action": ADD, "relationships": [entry]}}
 
 

@@ -10,7 +10,8 @@ from urllib.parse import unquote
 
 import orjson
 import pytest
-from cio_sidecar.customerio import track_v1
+from cio_sidecar.customerio import requests
+from cio_sidecar.customerio.encoders import JOINED, V1_ONLY, Operation, identifiers
 from cio_sidecar.customerio.limits import (
     ATTRIBUTES,
     ATTRIBUTES_BYTES,
@@ -18,8 +19,7 @@ from cio_sidecar.customerio.limits import (
     OPERATION_BYTES,
     SECONDS,
 )
-from cio_sidecar.customerio.operation import JOINED, V1_ONLY, Operation, identifiers
-from cio_sidecar.customerio.templates import encode
+from cio_sidecar.customerio.operation_templates import encode
 from cio_sidecar.operations import OPERATIONS, V1, Key, Spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -217,7 +217,7 @@ def test_a_key_that_is_null_or_missing_is_left_out_or_needed(operation: str, key
             assert encoded.problems == []
             (made_,) = encoded.operations
             assert send(workspace(), made_, v1=True).status == 200
-            for written in (made_.item, made_.beside, track_v1.request(made_).body):
+            for written in (made_.item, made_.beside, requests.v1_request(made_).body):
                 assert b"null" not in written
                 assert b"$" not in written
 
@@ -329,7 +329,7 @@ def test_what_stands_in_a_path_is_percent_encoded_whole(
     odd = st.text("aZ0/?#%+&=@:;.~ éü😀", min_size=1, max_size=12) | PEOPLE
     texts = odd.filter(lambda text: bool(text.strip()) and text not in (".", ".."))
     values = {key: data.draw(texts) for key in keys}
-    request = track_v1.request(made(operation, **values))
+    request = requests.v1_request(made(operation, **values))
     assert {*request.path} <= {*string.ascii_letters, *string.digits, *"-._~%/"}
     spec = SPECS[operation].v1
     assert isinstance(spec, V1)
@@ -342,7 +342,7 @@ def test_what_stands_in_a_path_is_percent_encoded_whole(
 def test_a_cio_id_has_its_prefix_in_a_path_and_none_in_v2() -> None:
     operation = made("delete_person", person="cio_0a1B")
     assert orjson.loads(operation.item)["identifiers"] == {"cio_id": "0a1B"}
-    assert track_v1.request(operation).path == "/api/v1/customers/cio_0a1B"
+    assert requests.v1_request(operation).path == "/api/v1/customers/cio_0a1B"
 
 
 # What v1 has no call for
@@ -351,7 +351,7 @@ def test_a_cio_id_has_its_prefix_in_a_path_and_none_in_v2() -> None:
 @pytest.mark.parametrize("name", [name for name, spec in SPECS.items() if spec.v1 == "entity"])
 def test_without_a_call_in_v1_the_item_itself_is_sent(name: str) -> None:
     operation = made(name)
-    request = track_v1.request(operation)
+    request = requests.v1_request(operation)
     assert (request.method, request.path) == ("POST", "/api/v2/entity")
     assert request.body == operation.item
 
@@ -371,7 +371,7 @@ def test_only_a_push_metric_with_its_device_goes_by_v2(metric: str, token: str |
 def test_a_metric_has_all_that_is_known_in_v1() -> None:
     known = {"timestamp": 5, "recipient": 49151, "reason": "r", "href": "h"}
     operation = made("delivery_metric", metric="opened", device_token="tok", **known)
-    request = track_v1.request(operation)
+    request = requests.v1_request(operation)
     assert (request.method, request.path) == ("POST", "/api/v1/metrics")
     assert orjson.loads(request.body) == {"delivery_id": "t", "metric": "opened", **known}
     assert orjson.loads(operation.item)["attributes"] == {"device_token": "tok"}

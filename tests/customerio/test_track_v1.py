@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 import orjson
 import pytest
-from cio_conformance.fake import FakeCustomerIO, Request
-from cio_sidecar.customerio import track_v1
-from cio_sidecar.customerio.operation import (
+from cio_fake import FakeCustomerIO, Request
+from cio_sidecar.customerio import requests
+from cio_sidecar.customerio.encoders import (
     ANONYMOUS_ID_ADDED,
     ATTRIBUTES_ADDED,
     V1_ONLY,
@@ -48,7 +48,7 @@ def test_an_identifier_is_percent_encoded_whole(person: str) -> None:
         (identify(person, {}), "PUT", ""),
         (event({**FIELDS, "person": person}), "POST", "/events"),
     ):
-        request = track_v1.request(made(encoded))
+        request = requests.v1_request(made(encoded))
         segment = request.path.removeprefix("/api/v1/customers/").removesuffix(end)
         assert request.method == method
         assert request.path == f"/api/v1/customers/{segment}{end}"
@@ -64,7 +64,7 @@ def test_an_identifier_is_percent_encoded_whole(person: str) -> None:
 @given(PERSONS.filter(is_person))
 def test_the_server_finds_the_person_that_was_meant(person: str) -> None:
     fake = FakeCustomerIO("site", "key")
-    request = track_v1.request(made(identify(person, {})))
+    request = requests.v1_request(made(identify(person, {})))
     headers = {"authorization": "Basic c2l0ZTprZXk="}
     assert (
         fake.handle(Request(request.method, request.path, headers, request.body), 1).status == 200
@@ -92,7 +92,7 @@ def test_the_server_finds_the_person_that_was_meant(person: str) -> None:
     ],
 )
 def test_a_path_holds_the_encoded_identifier(person: str, segment: str) -> None:
-    request = track_v1.request(made(identify(person, {"a": 1})))
+    request = requests.v1_request(made(identify(person, {"a": 1})))
     assert (request.method, request.path) == ("PUT", f"/api/v1/customers/{segment}")
     assert orjson.loads(request.body) == {"a": 1}
 
@@ -147,7 +147,7 @@ def test_v1_is_made_exactly_from_the_stored_form(
         },
     }
     operation = made(event(dict(fields)))
-    request = track_v1.request(operation)
+    request = requests.v1_request(operation)
     assert (request.method, request.path) == (
         "POST",
         "/api/v1/customers/u/events" if person else "/api/v1/events",
@@ -190,7 +190,7 @@ def test_the_marks_say_what_v1_needs_besides_the_item(
     operation = made(event({**FIELDS, **fields}))
     assert operation.marks == marks
     assert operation.beside == (orjson.dumps(beside) if beside else b"")
-    body = orjson.loads(track_v1.request(operation).body)
+    body = orjson.loads(requests.v1_request(operation).body)
     assert body.get("anonymous_id") == fields.get("anonymous_id")
     assert body.get("data") == fields.get("data")
 

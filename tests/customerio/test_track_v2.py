@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from cio_sidecar.customerio import track_v2
-from cio_sidecar.customerio.operation import Operation, event, identify
+from cio_sidecar.customerio import requests
+from cio_sidecar.customerio.encoders import Operation, event, identify
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,16 +28,16 @@ def operations(draw: st.DrawFn) -> Operation:
 
 @given(st.lists(operations(), min_size=1, max_size=6))
 def test_a_batch_is_json_of_the_size_that_the_policy_reckons_with(items: list[Operation]) -> None:
-    request = track_v2.batch(items)
+    request = requests.v2_batch(items)
     assert (request.method, request.path) == ("POST", "/api/v2/batch")
     assert orjson.loads(request.body) == {"batch": [orjson.loads(each.item) for each in items]}
     commas = len(items) - 1
     assert len(request.body) == (
-        track_v2.ENVELOPE_BYTES + sum(len(each.item) for each in items) + commas
+        requests.ENVELOPE_BYTES + sum(len(each.item) for each in items) + commas
     )
 
 
 @given(operations())
 def test_an_item_is_compact_json_as_it_would_be_written_again(operation: Operation) -> None:
     assert orjson.dumps(orjson.loads(operation.item)) == operation.item
-    assert track_v2.single(operation).body == operation.item
+    assert requests.v2_item(operation).body == operation.item

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from cio_sidecar.customerio.encoders import event, identify
 from cio_sidecar.customerio.limits import (
     ATTRIBUTE_NAME_BYTES,
     ATTRIBUTE_VALUE_BYTES,
@@ -14,7 +15,6 @@ from cio_sidecar.customerio.limits import (
     EVENT_DATA_BYTES,
     check_attributes,
 )
-from cio_sidecar.customerio.operation import event, identify
 from cio_sidecar.customerio.truncate import cut_attributes, cut_data
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from cio_conformance.fake import host_aiohttp
+from cio_fake import host_aiohttp
 
 from tests.delivery.support import Clock, Script
 

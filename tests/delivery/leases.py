@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cio_sidecar.customerio import track_v2
-from cio_sidecar.customerio.operation import JOINED, V1_ONLY, Operation
-from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.customerio import requests
+from cio_sidecar.customerio.answers import Outcome
+from cio_sidecar.customerio.encoders import JOINED, V1_ONLY, Operation
 from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.policy import Policy, Probe, Settlement
-from cio_sidecar.delivery.queue.entry import Leased
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned
+from cio_sidecar.event_queue.model import Leased
 
 BATCH_BYTES = 600
 """Of a batch in these tests."""
@@ -31,7 +31,7 @@ def leased(
 
 def body_bytes(shipment: Shipment) -> int:
     operations = [operation for event in shipment.events for operation in event.operations]
-    return len(track_v2.batch(operations).body)
+    return len(requests.v2_batch(operations).body)
 
 
 def seqs(shipment: Shipment | Probe | None) -> list[int]:

@@ -16,15 +16,16 @@ from typing import Any
 import aiohttp
 import orjson
 from aiohttp import web
-from cio_conformance.fake import FakeCustomerIO, Request, Response
-from cio_sidecar.customerio import operation as cio
-from cio_sidecar.customerio.operation import Operation
+from cio_fake import FakeCustomerIO, Request, Response
+from cio_sidecar.customerio import encoders as cio
+from cio_sidecar.customerio.encoders import Operation
 from cio_sidecar.delivery.dispatcher import Counters, Dispatcher
-from cio_sidecar.delivery.queue.entry import Entry, pack
-from cio_sidecar.delivery.queue.limits import Limits
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
-from cio_sidecar.delivery.sender import Sender
+from cio_sidecar.delivery.http_client import Sender
 from cio_sidecar.delivery.shipper import Sends
+from cio_sidecar.event_queue.limits import Limits
+from cio_sidecar.event_queue.model import Entry
+from cio_sidecar.event_queue.operation_codec import pack
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from ulid import ULID
 
 NOW = 1_700_000_000
@@ -146,8 +147,6 @@ class Script(FakeCustomerIO):
         """Gives the answer to a request; where it gives None, the fake does."""
 
     def handle(self, request: Request, now: float) -> Response:
-        if request.path.startswith("/_fake/"):
-            return super().handle(request, now)
         self.asked.append((self.clock(), request))
         answer = self.script(request)
         return super().handle(request, now) if answer is None else answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cio_sidecar.delivery.concurrency import START, Concurrency, Pacer
+from cio_sidecar.delivery.rate_control import START, Concurrency, Pacer
 from hypothesis import given
 from hypothesis import strategies as st
 

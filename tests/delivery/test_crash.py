@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from cio.sidecar.v1 import event_pb2, ingest_pb2
-from cio_conformance.fake import Received
+from cio_fake import Received
 
 from tests.delivery.process import Caller, Sidecar, sidecar, track
 from tests.delivery.support import (

@@ -9,14 +9,16 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_sidecar.customerio.operation import Operation
-from cio_sidecar.delivery.queue import dead_letters
-from cio_sidecar.delivery.queue.dead_letters import EVERY, DeadLetter, Filter
-from cio_sidecar.delivery.queue.entry import Burial, Entry, QueueFull, pack
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
-from cio_sidecar.delivery.replay import Progress, replay
-from cio_sidecar.mapping.profiles import load_profile
+from cio_sidecar.customerio.encoders import Operation
+from cio_sidecar.event_queue import dead_letters
+from cio_sidecar.event_queue.dead_letters import EVERY, DeadLetter, Filter
+from cio_sidecar.event_queue.errors import QueueFull
+from cio_sidecar.event_queue.model import Burial, Entry
+from cio_sidecar.event_queue.operation_codec import pack
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
+from cio_sidecar.mapping.authoring.profiles import load_profile
 from cio_sidecar.renderer import Renderer
+from cio_sidecar.replay import Progress, replay
 from hypothesis import given
 from hypothesis import strategies as st
 

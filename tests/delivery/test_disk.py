@@ -15,7 +15,7 @@ import aiohttp
 import grpc
 import pytest
 from cio.sidecar.v1 import event_pb2, ingest_pb2
-from cio_conformance.fake import Response, host_aiohttp
+from cio_fake import Response, host_aiohttp
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status

@@ -23,13 +23,14 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
-from cio_conformance.fake import Request, Response, host_aiohttp
+from cio_fake import Request, Response, host_aiohttp
+from cio_sidecar.customerio.answers import Answer
+from cio_sidecar.customerio.http_request import Request as Asked
 from cio_sidecar.customerio.limits import BATCH_BYTES
-from cio_sidecar.customerio.outcome import Answer
-from cio_sidecar.customerio.request import Request as Asked
 from cio_sidecar.delivery import dispatcher as dispatcher_module
 from cio_sidecar.delivery.hold import HoldReason
-from cio_sidecar.delivery.queue.entry import Burial, QueueError
+from cio_sidecar.event_queue.errors import QueueError
+from cio_sidecar.event_queue.model import Burial
 
 from tests.delivery.support import (
     API_KEY,

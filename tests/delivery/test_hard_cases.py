@@ -8,8 +8,8 @@ import logging
 from pathlib import Path
 
 import pytest
-from cio_conformance.fake import Request, Response
-from cio_sidecar.customerio.operation import JOINED
+from cio_fake import Request, Response
+from cio_sidecar.customerio.encoders import JOINED
 from cio_sidecar.delivery import dispatcher as dispatcher_module
 from cio_sidecar.delivery.lanes import LANE_EVENTS
 

@@ -8,7 +8,7 @@ import pytest
 from cio_sidecar.delivery.dispatcher import WINDOW_EVENTS
 from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.policy import Policy
-from cio_sidecar.delivery.queue.entry import Leased
+from cio_sidecar.event_queue.model import Leased
 
 from tests.delivery.leases import delivered, leased, retry
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cio_conformance.fake import Response
+from cio_fake import Response
 from cio_sidecar.delivery.hold import HoldReason
-from cio_sidecar.delivery.queue.entry import Entry
+from cio_sidecar.event_queue.model import Entry
 
 from tests.delivery.support import (
     Clock,

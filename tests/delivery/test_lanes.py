@@ -9,11 +9,11 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from cio_sidecar.customerio import track_v2
+from cio_sidecar.customerio import requests
 from cio_sidecar.delivery import lanes as lanes_module
 from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.lanes import Lanes
-from cio_sidecar.delivery.queue.entry import Leased
+from cio_sidecar.event_queue.model import Leased
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,7 +120,7 @@ class TestOrder:
 class TestBatches:
     def test_a_backlog_of_many_lanes_fills_a_batch_to_its_last_byte(self) -> None:
         size = 48
-        count, rest = divmod(BATCH_BYTES - track_v2.ENVELOPE_BYTES, size + 1)
+        count, rest = divmod(BATCH_BYTES - requests.ENVELOPE_BYTES, size + 1)
         assert rest == 0
         lanes = lanes_of(*(leased(n, f"lane-{n}", size=size) for n in range(100)))
         shipment = taken(lanes)
@@ -129,7 +129,7 @@ class TestBatches:
 
     @given(st.integers(2, BATCH_BYTES - 20), st.booleans())
     def test_a_batch_is_never_a_byte_too_large(self, size: int, fits: bool) -> None:
-        rest = BATCH_BYTES - track_v2.ENVELOPE_BYTES - size - 1
+        rest = BATCH_BYTES - requests.ENVELOPE_BYTES - size - 1
         first = leased(1, "a", size=size)
         second = leased(2, "b", size=rest - 1 if fits else rest + 1)
         both = Shipment([first, second], by_v1=False)

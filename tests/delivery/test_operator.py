@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.customerio.answers import Outcome
 from cio_sidecar.delivery.hold import HoldReason
-from cio_sidecar.delivery.queue.entry import Leased
 from cio_sidecar.delivery.result import Result
+from cio_sidecar.event_queue.model import Leased
 
 from tests.delivery.support import (
     Clock,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
-from cio_sidecar.customerio.outcome import (
+from cio_sidecar.customerio.answers import (
     Answer,
     Outcome,
     classify,

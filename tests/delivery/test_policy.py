@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.customerio.answers import Outcome
 from cio_sidecar.delivery.hold import Hold, HoldReason
 from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.policy import (
@@ -18,8 +18,8 @@ from cio_sidecar.delivery.policy import (
     Settlement,
     backoff_seconds,
 )
-from cio_sidecar.delivery.queue.entry import Leased
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned
+from cio_sidecar.event_queue.model import Leased
 from hypothesis import given
 from hypothesis import strategies as st
 

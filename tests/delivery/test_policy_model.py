@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
-from cio_sidecar.customerio.operation import JOINED
-from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.customerio.answers import Outcome
+from cio_sidecar.customerio.encoders import JOINED
 from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.lane import Lane, Shipment
 from cio_sidecar.delivery.lanes import Lanes
 from cio_sidecar.delivery.policy import RETRY_AFTER_MAX_SECONDS, Policy, Probe, Settlement
-from cio_sidecar.delivery.queue.entry import Leased
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned
+from cio_sidecar.event_queue.model import Leased
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (

@@ -16,21 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cio_sidecar.customerio.operation import Operation
-from cio_sidecar.delivery.queue import salvage, worker
-from cio_sidecar.delivery.queue.entry import (
-    Burial,
-    Entry,
-    Leased,
-    Line,
-    QueueError,
-    QueueFull,
-    pack,
-    unpack,
-)
-from cio_sidecar.delivery.queue.limits import Limits
-from cio_sidecar.delivery.queue.schema import SCHEMA_VERSION
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_sidecar.customerio.encoders import Operation
+from cio_sidecar.event_queue import salvage, worker
+from cio_sidecar.event_queue.errors import QueueError, QueueFull
+from cio_sidecar.event_queue.limits import Limits
+from cio_sidecar.event_queue.model import Burial, Entry, Leased
+from cio_sidecar.event_queue.operation_codec import pack, unpack
+from cio_sidecar.event_queue.put_order import PutOrder
+from cio_sidecar.event_queue.schema import SCHEMA_VERSION
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -355,7 +349,7 @@ class TestGroupCommit:
     ) -> None:
         gate = Gate()
         with opened(path, gate, max_bytes=20_000) as queue:
-            line = Line()
+            line = PutOrder()
             gate.shut()
             first = asyncio.create_task(queue.put([event("ann", "first")]))
             await until(gate.reached.is_set)
@@ -382,7 +376,7 @@ class TestGroupCommit:
     ) -> None:
         # A caller that sends them all again must not find the later one before the earlier.
         gate = Gate()
-        line = Line()
+        line = PutOrder()
         entries = [event("ann", "a"), event("ann", "b")._replace(lane="\ud800")]
         with opened(path, gate) as queue:
             gate.shut()

@@ -13,13 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cio_sidecar.delivery.queue.condition import Condition
-from cio_sidecar.delivery.queue.disk import Disk
-from cio_sidecar.delivery.queue.entry import Burial, QueueDamaged, QueueError, QueueFull
-from cio_sidecar.delivery.queue.fullness import Fullness
-from cio_sidecar.delivery.queue.housekeeping import KEPT_FREE_PAGES
-from cio_sidecar.delivery.queue.limits import Limits
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_sidecar.event_queue.disk import Disk
+from cio_sidecar.event_queue.errors import QueueDamaged, QueueError, QueueFull
+from cio_sidecar.event_queue.fullness import Fullness
+from cio_sidecar.event_queue.health import Condition
+from cio_sidecar.event_queue.housekeeping import KEPT_FREE_PAGES
+from cio_sidecar.event_queue.limits import Limits
+from cio_sidecar.event_queue.model import Burial
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 
 from tests.delivery.support import Clock, event, opened, rows, until
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cio_sidecar.delivery.queue.entry import Burial, Entry, QueueError
-from cio_sidecar.delivery.queue.schema import SCHEMA_VERSION
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_sidecar.event_queue.errors import QueueError
+from cio_sidecar.event_queue.model import Burial, Entry
+from cio_sidecar.event_queue.schema import SCHEMA_VERSION
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 
 from tests.delivery.support import NOW, Clock, event, opened, rows
 

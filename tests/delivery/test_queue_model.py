@@ -11,17 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cio_sidecar.delivery.queue import dead_letters
-from cio_sidecar.delivery.queue.entry import (
-    Burial,
-    Entry,
-    Line,
-    QueueError,
-    QueueFull,
-    unpack,
-)
-from cio_sidecar.delivery.queue.limits import Limits
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_sidecar.event_queue import dead_letters
+from cio_sidecar.event_queue.errors import QueueError, QueueFull
+from cio_sidecar.event_queue.limits import Limits
+from cio_sidecar.event_queue.model import Burial, Entry
+from cio_sidecar.event_queue.operation_codec import unpack
+from cio_sidecar.event_queue.put_order import PutOrder
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -217,7 +213,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(given=st.lists(puts, min_size=2, max_size=4), at_once=at_once)
     def put_in_line(self, given: list[list[Entry]], at_once: bool) -> None:
         """What comes behind one that is turned away is turned away too."""
-        line = Line()
+        line = PutOrder()
         results: list[Any] = []
 
         def check(result: Any) -> None:

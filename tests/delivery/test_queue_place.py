@@ -15,10 +15,10 @@ import aiohttp
 import grpc
 import pytest
 from cio.sidecar.v1 import ingest_pb2
-from cio_conformance.fake import host_aiohttp
-from cio_sidecar.delivery.queue.entry import QueueDamaged, QueueError
-from cio_sidecar.delivery.queue.limits import Limits
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
+from cio_fake import host_aiohttp
+from cio_sidecar.event_queue.errors import QueueDamaged, QueueError
+from cio_sidecar.event_queue.limits import Limits
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 
 from tests.app.command import run
 from tests.delivery.process import Caller, sidecar, track

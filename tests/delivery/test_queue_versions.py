@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cio_sidecar.delivery.queue.schema import SCHEMA_VERSION
+from cio_sidecar.event_queue.schema import SCHEMA_VERSION
 
 from tests.delivery.process import Caller, sidecar, track
 from tests.delivery.support import Script, event, opened, rows, until

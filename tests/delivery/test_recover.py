@@ -7,8 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cio_sidecar.delivery.queue.entry import Burial, QueueError
-from cio_sidecar.delivery.queue.recover import Recovered, recover
+from cio_sidecar.event_queue.errors import QueueError
+from cio_sidecar.event_queue.model import Burial
+from cio_sidecar.event_queue.recover import Recovered, recover
 
 from tests.app.command import run
 from tests.delivery.support import NOW, event, opened, rows, stored_ids

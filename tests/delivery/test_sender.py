@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager, suppress
 
 import orjson
 import pytest
-from cio_conformance.fake import Response
-from cio_sidecar.customerio.request import Request as Asked
-from cio_sidecar.delivery.sender import Sender, Unreachable
+from cio_fake import Response
+from cio_sidecar.customerio.http_request import Request as Asked
+from cio_sidecar.delivery.http_client import Sender, Unreachable
 
 from tests.delivery.support import API_KEY, DEADLINE_SECONDS, SITE_ID, Script, free_port
 

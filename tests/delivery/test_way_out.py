@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from cio_conformance.fake import host_aiohttp
+from cio_fake import host_aiohttp
 
 from tests.delivery.process import Caller, sidecar, track
 from tests.delivery.support import Script, until

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from cio_conformance.fake import FakeCustomerIO, Request, Response
+from cio_fake import FakeCustomerIO, Request, Response, admin
 
 NOW = 1_700_000_000.5
 AUTHORIZATION = "Basic c2l0ZTprZXk="  # site:key
@@ -22,7 +22,7 @@ class Api:
         raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
         path, _, query = path.partition("?")
         request = Request(method, path, {"authorization": AUTHORIZATION, **headers}, raw, query)
-        return self.fake.handle(request, self.now)
+        return admin.respond(self.fake, request, self.now)
 
     def ok(self, method: str, path: str, body: Any = None) -> None:
         response = self.call(method, path, body)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 
 from tests.fake.client import Api
 

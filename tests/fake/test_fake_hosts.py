@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
-from cio_conformance.fake import FakeCustomerIO, host_aiohttp
-from cio_conformance.fake.host_httpserver import hosted
+from cio_fake import FakeCustomerIO, host_aiohttp
+from cio_fake.host_httpserver import hosted
 from yarl import URL
 
 from tests.fake.client import AUTHORIZATION, ULID

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance.fake.shapes import Shape, fields_with_source, load
+from cio_fake.shapes import Shape, fields_with_source, load
 
 from tests.fake.client import Api
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance.fake import FakeCustomerIO, Received
+from cio_fake import FakeCustomerIO, Received
 
 from tests.fake.client import NOW, Api
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 
 from tests.fake.client import NOW, ULID, Api
 

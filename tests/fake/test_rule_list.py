@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from cio_conformance.cli import main
-from cio_conformance.fake.rule_list import Rule, rules
-from cio_conformance.fake.rule_table import ask, complaints, concerns, table
-from cio_conformance.fake.shapes import fields_with_source, load
+from cio_fake.rule_catalogue import Rule, rules
+from cio_fake.rule_page import ask, complaints, concerns, table
+from cio_fake.shapes import fields_with_source, load
 from click.testing import CliRunner
 
 PAGE = Path(__file__).parents[2] / "docs" / "fake-rules.md"

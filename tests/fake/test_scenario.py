@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance.fake import Response
-from cio_conformance.fake.messages import UNANSWERED
-from cio_conformance.fake.scenario import Scenario, Step, When
-from cio_conformance.fake.scenario_form import read_scenario
+from cio_fake import Response
+from cio_fake.http_messages import UNANSWERED
+from cio_fake.scenario import Scenario, Step, When
+from cio_fake.scenario_reader import read_scenario
 
 from tests.fake.client import NOW, Api
 

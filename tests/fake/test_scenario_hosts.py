@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance.fake import FakeCustomerIO
-from cio_conformance.fake.scenario_form import read_scenario
+from cio_fake import FakeCustomerIO
+from cio_fake.scenario_reader import read_scenario
 from yarl import URL
 
 from tests.fake.client import AUTHORIZATION

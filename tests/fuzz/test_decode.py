@@ -4,7 +4,7 @@ import pytest
 from cio.sidecar.v1 import ingest_pb2
 from cio_sidecar.intake import CallLimits
 from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode_event, decode_events
-from cio_sidecar.rpc.event_message import to_event
+from cio_sidecar.rpc.event_json import to_event
 from hypothesis import given
 from hypothesis import strategies as st
 

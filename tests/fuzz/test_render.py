@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from cio_sidecar.mapping.authoring.profiles import load_profile
 from cio_sidecar.mapping.errors import FIELD_CHARACTERS, MOST_VIOLATIONS
 from cio_sidecar.mapping.event import EVENT_TYPES, unfit
-from cio_sidecar.mapping.profiles import load_profile
 from cio_sidecar.renderer import Refused, Renderer
 from hypothesis import given
 from hypothesis import strategies as st

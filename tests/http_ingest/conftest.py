@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 
 from tests.http_ingest.support import Door, door_of

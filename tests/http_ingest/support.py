@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 
 from tests.rpc.harness import Caller, calling

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import ConfigError, Settings, load_settings
 from cio_sidecar.http_ingest.browsers import Browsers
 from cio_sidecar.http_ingest.errors import RequestError

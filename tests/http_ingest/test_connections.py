@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
 from pydantic import SecretStr
@@ -128,7 +128,7 @@ async def test_two_authorization_headers_are_rejected(
 async def test_bodies_over_the_memory_limit_are_asked_to_wait(
     door_settings: Make, fake: FakeCustomerIO, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(f"cio_sidecar.http_ingest.door.{name}", 100)
+    monkeypatch.setattr(f"cio_sidecar.http_ingest.handlers.{name}", 100)
     async with door_of(door_settings(http_ingest_write_key=SecretStr("key")), fake) as door:
         header = b"" if "KEYLESS" in name else f"Authorization: {basic('key')}\r\n".encode()
         second = POST + header + LENGTH + b"\r\n" + EVENT[:-1] + b" "

@@ -9,10 +9,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import ConfigError, Settings, load_settings
 from cio_sidecar.app.sidecar import Sidecar
-from cio_sidecar.delivery.queue.entry import QueueError
+from cio_sidecar.event_queue.errors import QueueError
 from cio_sidecar.http_ingest.body import BODY_BYTES
 from pydantic import SecretStr
 
@@ -313,7 +313,7 @@ async def begun(door: Door) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def test_a_body_that_does_not_come_to_an_end_is_not_waited_for(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cio_sidecar.http_ingest.door.BODY_SECONDS", 0.05)
+    monkeypatch.setattr("cio_sidecar.http_ingest.handlers.BODY_SECONDS", 0.05)
     reader, writer = await begun(door)
     assert (await asyncio.wait_for(reader.readline(), 30)).startswith(b"HTTP/1.1 408 ")
     writer.close()

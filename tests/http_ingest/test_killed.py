@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 
 from tests.app.command import serving
 from tests.rpc.harness import ulid

@@ -4,7 +4,7 @@ import logging
 
 import orjson
 import pytest
-from cio_sidecar.http_ingest.door import _shown
+from cio_sidecar.http_ingest.handlers import _shown
 
 from tests.http_ingest.support import Door, exchange
 

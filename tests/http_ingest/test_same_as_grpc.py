@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance.fake import FakeCustomerIO
-from cio_conformance.fixtures import load_fixtures
+from cio_conformance.cases.golden_cases import load_fixtures
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
-from cio_sidecar.rpc.event_message import NotSendable, from_event
+from cio_sidecar.rpc.event_json import NotSendable, from_event
 
 from tests.http_ingest.support import Door, door_of
 from tests.rpc.harness import ACCEPTED, REFUSED, violations_of

@@ -12,9 +12,9 @@ import orjson
 import pytest
 import rudderstack.analytics.client
 import segment.analytics.client
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
-from cio_sidecar.delivery.queue.entry import QueueError
+from cio_sidecar.event_queue.errors import QueueError
 from pydantic import SecretStr
 
 from tests.http_ingest.support import Door, door_of

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import rudderstack.analytics.request
 import segment.analytics.request
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.sidecar import Sidecar
 

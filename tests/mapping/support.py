@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
+from cio_sidecar.mapping.authoring.profiles import TableSet, load_profile
 from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.profiles import TableSet, load_profile
 from cio_sidecar.renderer import Refused, Rendered, Renderer
 
 BASE: dict[str, Any] = {

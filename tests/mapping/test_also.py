@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 import pytest
+from cio_sidecar.mapping.authoring.profiles import load_profile
 from cio_sidecar.mapping.errors import TableError
-from cio_sidecar.mapping.profiles import load_profile
 from cio_sidecar.renderer import Rendered, Renderer
 
 ALSO = "table: default\nalso: [vip, regular]\n"

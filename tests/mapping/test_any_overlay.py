@@ -6,11 +6,11 @@ import json
 import os
 from typing import Any
 
+from cio_sidecar.mapping.authoring.profiles import TableSet, load_profile
 from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.event import EVENT_TYPES
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.profiles import TableSet, load_profile
-from cio_sidecar.mapping.transforms import TRANSFORMS
+from cio_sidecar.mapping.running.transforms import TRANSFORMS
 from cio_sidecar.operations import OPERATIONS, Key
 from cio_sidecar.renderer import Refused, Renderer
 from hypothesis import given, settings

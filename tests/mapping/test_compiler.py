@@ -7,7 +7,11 @@ import copy
 from typing import Any
 
 import pytest
-from cio_sidecar.mapping.compiler import (
+from cio_sidecar.mapping.authoring.profiles import PROFILES, load_profile
+from cio_sidecar.mapping.errors import FieldWarning
+from cio_sidecar.mapping.model import Input, Level, Row, When, split_path
+from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping.running.compiler import (
     MAX_PART_CHARACTERS,
     MISSING,
     Compiled,
@@ -15,12 +19,8 @@ from cio_sidecar.mapping.compiler import (
     compile_choice,
     compile_rows,
 )
-from cio_sidecar.mapping.errors import FieldWarning
-from cio_sidecar.mapping.explain import rows_given
-from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.profiles import PROFILES, load_profile
-from cio_sidecar.mapping.table import Input, Level, Row, When, split_path
-from cio_sidecar.mapping.transforms import TRANSFORMS, NoValue
+from cio_sidecar.mapping.running.explain import rows_given
+from cio_sidecar.mapping.running.transforms import TRANSFORMS, NoValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -285,7 +285,7 @@ def compiled_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(source))
         return compile(source, *more)
 
-    monkeypatch.setattr("cio_sidecar.mapping.compiler.compile", recorded, raising=False)
+    monkeypatch.setattr("cio_sidecar.mapping.running.compiler.compile", recorded, raising=False)
     return sizes
 
 

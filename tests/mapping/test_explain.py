@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_sidecar.customerio import track_v1
-from cio_sidecar.customerio.operation import Operation, identifiers
-from cio_sidecar.mapping.explain import Explanation
+from cio_sidecar.customerio import requests
+from cio_sidecar.customerio.encoders import Operation, identifiers
+from cio_sidecar.mapping.authoring.profiles import PROFILES, TableSet, load_profile
+from cio_sidecar.mapping.model import join_path, split_path
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.profiles import PROFILES, TableSet, load_profile
-from cio_sidecar.mapping.table import join_path, split_path
-from cio_sidecar.mapping.transforms import TRANSFORMS
+from cio_sidecar.mapping.running.explain import Explanation
+from cio_sidecar.mapping.running.transforms import TRANSFORMS
 from cio_sidecar.operations import OPERATIONS
 from cio_sidecar.renderer import Rendered, Renderer
 from hypothesis import given, settings
@@ -55,11 +55,11 @@ def sent(name: str, operations: list[Operation]) -> dict[str, Any]:
     first, *more = operations
     item = orjson.loads(first.item)
     if name == "event":
-        keys: dict[str, Any] = orjson.loads(track_v1.request(first).body)
+        keys: dict[str, Any] = orjson.loads(requests.v1_request(first).body)
         who = item.get("identifiers", {})
         return {**keys, **({} if {"anonymous_id"} >= who.keys() else {"person": who})}
     if name == "identify":
-        keys = orjson.loads(track_v1.request(first).body)
+        keys = orjson.loads(requests.v1_request(first).body)
         for gone in more:
             (related,) = [orjson.loads(gone.item)["cio_relationships"]]
             keys["cio_relationships"] = {

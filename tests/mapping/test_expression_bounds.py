@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cio_sidecar.mapping.expressions import Expression, ExpressionError
-from cio_sidecar.mapping.transforms import NoValue
+from cio_sidecar.mapping.running.expressions import Expression, ExpressionError
+from cio_sidecar.mapping.running.transforms import NoValue
 
 TOO_LARGE = "the event is too large for this expression"
 

@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 import pytest
 from cio_sidecar.mapping.event import unfit
-from cio_sidecar.mapping.expressions import (
+from cio_sidecar.mapping.running.expressions import (
     MAX_CHARACTERS,
     TYPES,
     Expression,
     ExpressionError,
 )
-from cio_sidecar.mapping.transforms import ABSENT, TRANSFORMS, NoValue
+from cio_sidecar.mapping.running.transforms import ABSENT, TRANSFORMS, NoValue
 from cio_sidecar.operations import OPERATIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 import pytest
+from cio_sidecar.mapping.authoring.profiles import PROFILES, load_profile
 from cio_sidecar.mapping.event import check, unfit
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.privacy import hash_emails
-from cio_sidecar.mapping.profiles import PROFILES, load_profile
+from cio_sidecar.mapping.running.email_hashing import hash_emails
 from cio_sidecar.renderer import Refused, Rendered, Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st

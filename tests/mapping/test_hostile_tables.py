@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cio_sidecar.mapping.profiles import load_profile
+from cio_sidecar.mapping.authoring.profiles import load_profile
 
 from tests.mapping.support import EVENT_ROWS, items, load, mistakes
 

@@ -6,10 +6,10 @@ import orjson
 import pytest
 from cio_sidecar.customerio.truncate import MOST_CHANGES
 from cio_sidecar.mapping import event as events
+from cio_sidecar.mapping.authoring.profiles import load_profile
 from cio_sidecar.mapping.errors import MORE
-from cio_sidecar.mapping.expressions import Expression
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.profiles import load_profile
+from cio_sidecar.mapping.running.expressions import Expression
 from cio_sidecar.renderer import Refused, Rendered, Renderer
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 import pytest
 from cio_sidecar.customerio.limits import ATTRIBUTE_VALUE_BYTES, ATTRIBUTES, EVENT_DATA_BYTES
-from cio_sidecar.mapping.dates import dates_to_seconds
-from cio_sidecar.mapping.event_id import stable_ulid
+from cio_sidecar.mapping.authoring.profiles import PROFILES, load_profile
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.profiles import PROFILES, load_profile
+from cio_sidecar.mapping.running.dates import dates_to_seconds
+from cio_sidecar.mapping.running.event_id import stable_ulid
 from cio_sidecar.renderer import Refused, Rendered, Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
+from cio_sidecar.mapping.authoring.profiles import PROFILES, TableSet, load_profile
 from cio_sidecar.mapping.errors import TableError
-from cio_sidecar.mapping.profiles import PROFILES, TableSet, load_profile
-from cio_sidecar.mapping.table import Input, Level
+from cio_sidecar.mapping.model import Input, Level
 from cio_sidecar.renderer import Refused, Rendered, Renderer
 
 EVENT = {

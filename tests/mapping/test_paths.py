@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cio_sidecar.mapping.table import is_spread, join_path, split_path
+from cio_sidecar.mapping.model import is_spread, join_path, split_path
 from hypothesis import given
 from hypothesis import strategies as st
 

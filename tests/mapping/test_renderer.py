@@ -11,13 +11,13 @@ from typing import Any
 
 import orjson
 import pytest
-from cio_conformance.fake import FakeCustomerIO
-from cio_sidecar.customerio import track_v1
+from cio_fake import FakeCustomerIO
+from cio_sidecar.customerio import requests
+from cio_sidecar.customerio.encoders import EVENT_ACTIONS, V1_ONLY, Operation
 from cio_sidecar.customerio.limits import EVENT_DATA_BYTES, OPERATION_BYTES
-from cio_sidecar.customerio.operation import EVENT_ACTIONS, V1_ONLY, Operation
+from cio_sidecar.mapping.authoring.profiles import PROFILES, load_profile
 from cio_sidecar.mapping.errors import FIELD_CHARACTERS, MOST_VIOLATIONS, Violation
 from cio_sidecar.mapping.event import MAX_DEPTH, unfit
-from cio_sidecar.mapping.profiles import PROFILES, load_profile
 from cio_sidecar.operations import OPERATIONS
 from cio_sidecar.renderer import Refused, Rendered, Renderer
 from hypothesis import given, settings
@@ -207,7 +207,7 @@ def test_an_event_may_nest_as_deep_as_json_can_be_written() -> None:
     event = track(a=nested(MAX_DEPTH - 2))
     (operation,) = rendered(event).operations
     assert orjson.loads(operation.item)["attributes"]["a"] == event["properties"]["a"]
-    body = orjson.loads(track_v1.request(operation).body)
+    body = orjson.loads(requests.v1_request(operation).body)
     assert body["data"]["a"] == event["properties"]["a"]
 
 
@@ -334,7 +334,7 @@ def test_a_number_that_json_lacks_is_refused_and_never_becomes_null(number: floa
 def test_a_whole_number_of_64_bits_keeps_every_digit(number: int) -> None:
     (operation,) = rendered(track(a=number)).operations
     assert f'"a":{number},' in operation.item.decode()
-    assert f'"a":{number},' in track_v1.request(operation).body.decode()
+    assert f'"a":{number},' in requests.v1_request(operation).body.decode()
 
 
 @pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**400])

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cio_sidecar.mapping.authoring.file_format import InputFile, RowFile, TableFile
+from cio_sidecar.mapping.authoring.json_schema import table_schema
 from cio_sidecar.mapping.event import EVENT_TYPES
-from cio_sidecar.mapping.schema import table_schema
-from cio_sidecar.mapping.table_shape import InputFile, RowFile, TableFile
-from cio_sidecar.mapping.transforms import TRANSFORMS
-from cio_sidecar.mapping.yaml_lines import load as read_yaml
+from cio_sidecar.mapping.running.transforms import TRANSFORMS
 from cio_sidecar.operations import OPERATIONS
+from cio_sidecar.yaml_lines import load as read_yaml
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cio_sidecar.mapping.compiler import compile_choice
-from cio_sidecar.mapping.explain import holds
+from cio_sidecar.mapping.authoring.profiles import TableSet
+from cio_sidecar.mapping.model import When
 from cio_sidecar.mapping.options import Options
-from cio_sidecar.mapping.profiles import TableSet
-from cio_sidecar.mapping.table import When
+from cio_sidecar.mapping.running.compiler import compile_choice
+from cio_sidecar.mapping.running.explain import holds
 from cio_sidecar.renderer import Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st

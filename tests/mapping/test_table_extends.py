@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cio_sidecar.mapping.profiles import TableSet
+from cio_sidecar.mapping.authoring.profiles import TableSet
 
 from tests.mapping.support import items, load, mistakes, refusals, render
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from cio_sidecar.mapping.authoring.file_format import InputFile, RowFile, TableFile
+from cio_sidecar.mapping.authoring.profiles import load_profile
+from cio_sidecar.mapping.authoring.reader import parse
 from cio_sidecar.mapping.errors import Mistake, TableError
-from cio_sidecar.mapping.profiles import load_profile
-from cio_sidecar.mapping.table import Table
-from cio_sidecar.mapping.table_file import parse
-from cio_sidecar.mapping.table_shape import InputFile, RowFile, TableFile
-from cio_sidecar.mapping.transforms import TRANSFORMS
+from cio_sidecar.mapping.model import Table
+from cio_sidecar.mapping.running.transforms import TRANSFORMS
 from pydantic import BaseModel
 
 HEAD = "table: views\ndoc: Views.\nevents: [page]\nrows:\n"

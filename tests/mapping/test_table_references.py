@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 import pytest
+from cio_sidecar.mapping.authoring.profiles import load_profile
+from cio_sidecar.mapping.authoring.reader import MAX_CHARACTERS
 from cio_sidecar.mapping.errors import TableError
-from cio_sidecar.mapping.profiles import load_profile
-from cio_sidecar.mapping.table_file import MAX_CHARACTERS
 from cio_sidecar.operations import OPERATIONS
 
 from tests.mapping.support import EVENT_ROWS, items, load, mistakes

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from cio_sidecar.mapping.transforms import (
+from cio_sidecar.mapping.running.transforms import (
     ABSENT,
     TRANSFORMS,
     UNCHANGED,

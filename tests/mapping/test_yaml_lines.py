@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cio_sidecar.mapping.yaml_lines import YamlError, load
+from cio_sidecar.yaml_lines import YamlError, load
 from hypothesis import given
 from hypothesis import strategies as st
 

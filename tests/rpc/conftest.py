@@ -1,7 +1,7 @@
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 
 from tests.rpc.harness import Caller, calling

@@ -15,7 +15,7 @@ from cio.sidecar.v1 import (
     ingest_pb2_grpc,
     mapping_pb2_grpc,
 )
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
 from google.protobuf.json_format import ParseDict

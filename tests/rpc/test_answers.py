@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 from cio.sidecar.v1 import delivery_pb2 as pb
-from cio_conformance.fake import Request, Response
+from cio_fake import Request, Response
 from cio_sidecar.app.config import Settings
-from cio_sidecar.rpc import dead_letter_message
+from cio_sidecar.rpc import dead_letters
 from cio_sidecar.rpc.masking import Masked
 from pydantic import SecretStr
 
@@ -98,10 +98,10 @@ async def test_a_dead_letter_that_can_not_be_masked_is_hidden_and_the_others_are
                 raise RecursionError("secret-77")
             super().__init__(event, path, request)
 
-    monkeypatch.setattr(dead_letter_message, "Masked", Failing)
+    monkeypatch.setattr(dead_letters, "Masked", Failing)
     assert await reasons(caller) == {
         "m1": "HTTP 400: no <text>",
-        "m2": dead_letter_message.HIDDEN,
+        "m2": dead_letters.HIDDEN,
         "m3": "HTTP 400: no <text>",
     }
     for record in (await shown(caller, "m2"), (await exported(caller))[1]):

@@ -8,10 +8,10 @@ import grpc
 import orjson
 import pytest
 from cio.sidecar.v1 import delivery_pb2
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
-from cio_sidecar.rpc import delivery_service, outcomes
+from cio_sidecar.rpc import delivery_service, outcome_watch
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.rpc.harness import (
@@ -437,7 +437,7 @@ async def test_a_watcher_is_told_of_what_is_tried_again(
 async def test_a_slow_watcher_loses_the_oldest_and_is_told_how_many(
     caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outcomes, "KEPT_OUTCOMES", 3)
+    monkeypatch.setattr(outcome_watch, "KEPT_OUTCOMES", 3)
     watch = caller.delivery.WatchOutcomes(pb.WatchOutcomesRequest())
     await watch.wait_for_connection()
     # They go as one batch, and their outcomes are told without a pause.

@@ -7,7 +7,7 @@ import grpc
 import orjson
 import pytest
 from cio.sidecar.v1 import event_pb2, mapping_pb2
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 
 from tests.rpc.harness import (

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from cio.sidecar.v1 import ingest_pb2
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import ConfigError, Settings
 from cio_sidecar.app.sidecar import Sidecar
 from grpc_health.v1 import health_pb2, health_pb2_grpc

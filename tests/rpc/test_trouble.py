@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from cio.sidecar.v1 import ingest_pb2
-from cio_conformance.fake import FakeCustomerIO
+from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 from cio_sidecar.app.sidecar import Sidecar
 from cio_sidecar.intake import Status

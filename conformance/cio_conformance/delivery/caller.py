@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import grpc
 from cio.sidecar.v1 import ingest_pb2
-from cio_sidecar.rpc.event_message import from_event
+from cio_sidecar.rpc.event_json import from_event
 
-from cio_conformance.caller import Caller
-from cio_conformance.verdict import Answer
+from cio_conformance.run.caller import Caller
+from cio_conformance.run.verdict import Answer
 
 
 class BatchCaller(Caller):

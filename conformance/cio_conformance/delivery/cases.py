@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from cio_sidecar.mapping.yaml_lines import YamlError, load
+from cio_fake.scenario import Step
+from cio_fake.scenario_reader import read_scenario
+from cio_sidecar.yaml_lines import YamlError, load
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cio_conformance.fake.scenario import Step
-from cio_conformance.fake.scenario_form import read_scenario
-from cio_conformance.fixtures import FixtureError, Name
-from cio_conformance.mistakes import described, found, twins
+from cio_conformance.cases.golden_cases import FixtureError, Name
+from cio_conformance.cases.mistakes import described, found, twins
 
 CASES: Final = next(
     (

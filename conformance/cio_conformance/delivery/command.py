@@ -5,18 +5,18 @@ from typing import get_args
 
 import click
 
+from cio_conformance.cases.golden_cases import FixtureError, select
 from cio_conformance.command import fail, finish
-from cio_conformance.credentials import Credentials
-from cio_conformance.fixtures import FixtureError, select
 from cio_conformance.options import (
     credentials_options,
     filter_option,
     patience_option,
     report_option,
 )
-from cio_conformance.report import WRITERS
-from cio_conformance.result import APIS, Setup, SidecarApi
-from cio_conformance.run_options import fake_listen_option, target_option
+from cio_conformance.reports.report import WRITERS
+from cio_conformance.run.credentials import Credentials
+from cio_conformance.run.options import fake_listen_option, target_option
+from cio_conformance.run.result import APIS, Setup, SidecarApi
 
 
 @click.command()
@@ -52,9 +52,9 @@ def delivery(
 
     Exit 0 if all passed, 1 if one failed, 2 if the suite can't run.
     """
-    from cio_conformance.caller import TargetError
     from cio_conformance.delivery import suite as delivery_suite
     from cio_conformance.delivery.cases import CASES, load_cases
+    from cio_conformance.run.caller import TargetError
 
     if (target is None) != (fake_listen is None):
         raise click.UsageError("--target and --fake-listen go together")

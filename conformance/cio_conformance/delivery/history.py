@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import orjson
-
-from cio_conformance.fake import Received
+from cio_fake import Received
 
 End = Literal["taken", "refused"]
 _REFUSED: Final = frozenset({400, 404, 413, 422})

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from cio_fake import FakeCustomerIO, Received
+from cio_fake.scenario import Step, When
 from ulid import ULID
 
-from cio_conformance.credentials import Credentials
 from cio_conformance.delivery.cases import Act, DeliveryCase, DeliveryGolden, person_of
 from cio_conformance.delivery.history import Sent, follow, strangers
 from cio_conformance.delivery.verdict import judge
-from cio_conformance.fake import FakeCustomerIO, Received
-from cio_conformance.fake.scenario import Step, When
-from cio_conformance.result import Result, Setup
-from cio_conformance.verdict import ACCEPTED, Answer
+from cio_conformance.run.credentials import Credentials
+from cio_conformance.run.result import Result, Setup
+from cio_conformance.run.verdict import ACCEPTED, Answer
 
 _KEPT: Final = frozenset({"track", "page", "screen"})
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from cio_conformance.credentials import Credentials
 from cio_conformance.delivery.caller import BatchCaller
 from cio_conformance.delivery.cases import DeliveryGolden
 from cio_conformance.delivery.player import Log, Player
-from cio_conformance.result import Result, Setup, SidecarApi
-from cio_conformance.suite import START_SECONDS
-from cio_conformance.target import hosted_fake, started
+from cio_conformance.run.credentials import Credentials
+from cio_conformance.run.result import Result, Setup, SidecarApi
+from cio_conformance.run.sidecars import hosted_fake, started
+from cio_conformance.run.suite import START_SECONDS
 
 
 def run_started(

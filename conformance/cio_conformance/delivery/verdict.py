@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cio_fake import Received
+
 from cio_conformance.delivery.cases import DeliveryCase
 from cio_conformance.delivery.history import Sent, follow
-from cio_conformance.fake import Received
 
 
 def judge(

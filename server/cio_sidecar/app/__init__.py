@@ -1,1 +1,1 @@
-"""Wiring: settings, commands, logging, metrics, and the sidecar's life from start to stop."""
+"""Wiring: settings, logging, metrics, and the sidecar's life from start to stop."""

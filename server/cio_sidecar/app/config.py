@@ -19,14 +19,14 @@ from pydantic_settings import (
 )
 from yarl import URL
 
-from cio_sidecar.app.files import read_text
+from cio_sidecar.app.bounded_files import read_text
 from cio_sidecar.customerio.limits import REQUESTS_PER_SECOND
-from cio_sidecar.delivery.queue.limits import Limits
+from cio_sidecar.event_queue.limits import Limits
 from cio_sidecar.intake import CallLimits
+from cio_sidecar.listen_address import SocketAccess, group_id, port_of
 from cio_sidecar.mapping.options import Options, read_paths
-from cio_sidecar.mapping.yaml_lines import YamlError
-from cio_sidecar.mapping.yaml_lines import load as load_yaml
-from cio_sidecar.rpc.address import SocketAccess, group_id, port_of
+from cio_sidecar.yaml_lines import YamlError
+from cio_sidecar.yaml_lines import load as load_yaml
 
 ENV_PREFIX: Final = "CIO_"
 

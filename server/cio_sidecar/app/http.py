@@ -12,7 +12,7 @@ from aiohttp import web
 from cio_sidecar.app.health import Check, report
 from cio_sidecar.app.http_protocol import HEADERS_SECONDS, Protocol
 from cio_sidecar.app.metrics import Metrics
-from cio_sidecar.rpc.address import port_of, require_free
+from cio_sidecar.listen_address import port_of, require_free
 
 # aiohttp logs a traceback for bytes that are no HTTP, and quotes them.
 _SILENT: Final = logging.getLogger(f"{__name__}.protocol")

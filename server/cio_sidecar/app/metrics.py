@@ -11,9 +11,10 @@ from prometheus_client.registry import Collector
 from cio_sidecar.app.reload import Reloader
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.hold import HoldReason
-from cio_sidecar.delivery.queue.entry import QueueError, Stats
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
-from cio_sidecar.http_ingest.door import DoorCounters
+from cio_sidecar.event_queue.errors import QueueError
+from cio_sidecar.event_queue.model import Stats
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
+from cio_sidecar.http_ingest.handlers import DoorCounters
 from cio_sidecar.intake import Intake
 
 

@@ -7,7 +7,7 @@ from cio_sidecar.app.config import ConfigError, Settings, is_base_url
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.app.tls import TlsFiles
 from cio_sidecar.delivery.proxy import ProxyError, proxy_of
-from cio_sidecar.rpc.address import port_of
+from cio_sidecar.listen_address import port_of
 
 
 def start_problems(settings: Settings, wrong: Collection[str] = ()) -> list[str]:

@@ -24,17 +24,17 @@ from cio_sidecar.app.reload import Reloader
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.app.tls import TlsFiles
 from cio_sidecar.customerio.answer_body import parse
-from cio_sidecar.customerio.outcome import Outcome, classify
+from cio_sidecar.customerio.answers import Outcome, classify
 from cio_sidecar.delivery.age_clock import AgeClock
 from cio_sidecar.delivery.dispatcher import Dispatcher
 from cio_sidecar.delivery.hold import HoldReason
+from cio_sidecar.delivery.http_client import Sender, Unreachable
 from cio_sidecar.delivery.proxy import ProxyError
-from cio_sidecar.delivery.queue.entry import QueueError
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
-from cio_sidecar.delivery.sender import Sender, Unreachable
 from cio_sidecar.delivery.shipper import why_not
+from cio_sidecar.event_queue.errors import QueueError
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from cio_sidecar.http_ingest.browsers import Browsers
-from cio_sidecar.http_ingest.door import Door
+from cio_sidecar.http_ingest.handlers import Door
 from cio_sidecar.intake import Intake
 from cio_sidecar.renderer import Renderer
 from cio_sidecar.rpc.delivery_service import DeliveryService

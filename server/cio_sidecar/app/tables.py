@@ -2,10 +2,10 @@
 
 from typing import Final
 
+from cio_sidecar.app.bounded_files import read_text
 from cio_sidecar.app.config import ConfigError, Settings
-from cio_sidecar.app.files import read_text
+from cio_sidecar.mapping.authoring.profiles import TableSet, load_profile
 from cio_sidecar.mapping.errors import TableError
-from cio_sidecar.mapping.profiles import TableSet, load_profile
 
 _MAX_FILES: Final = 500
 _MAX_CHARACTERS: Final = 4_000_000

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import grpc
 
-from cio_sidecar.app.files import read_bytes
+from cio_sidecar.app.bounded_files import read_bytes
 
 log = logging.getLogger(__name__)
 

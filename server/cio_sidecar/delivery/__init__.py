@@ -1,1 +1,1 @@
-"""Delivery: the queue, the policy of who is sent when, and the sending itself."""
+"""Delivery: what is sent when, the sending itself, and what follows from each answer."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
+from cio_sidecar.customerio.answers import Outcome
 from cio_sidecar.customerio.limits import BATCH_BYTES
-from cio_sidecar.customerio.outcome import Outcome
+from cio_sidecar.delivery.delivery_log import News
 from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.delivery.lane import Lane, Shipment
 from cio_sidecar.delivery.lanes import LANE_EVENTS
-from cio_sidecar.delivery.news import News
 from cio_sidecar.delivery.policy import (
     BREAKER_REJECTIONS,
     RETRY_AFTER_MAX_SECONDS,
@@ -20,10 +20,11 @@ from cio_sidecar.delivery.policy import (
     Probe,
     Settlement,
 )
-from cio_sidecar.delivery.queue.entry import Burial, Leased, QueueError
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned
 from cio_sidecar.delivery.shipper import Sends, Shipper
+from cio_sidecar.event_queue.errors import QueueError
+from cio_sidecar.event_queue.model import Burial, Leased
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 
 WINDOW_EVENTS: Final = 10_000
 """How many leased events are held in memory at the most."""

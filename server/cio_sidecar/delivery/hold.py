@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from cio_sidecar.customerio.operation import JOINED
+from cio_sidecar.customerio.encoders import JOINED
 
 
 class HoldReason(Enum):

@@ -4,7 +4,7 @@ from array import array
 from dataclasses import dataclass, field
 from enum import Enum
 
-from cio_sidecar.delivery.queue.entry import Leased
+from cio_sidecar.event_queue.model import Leased
 
 
 class State(Enum):

@@ -13,10 +13,10 @@ from itertools import takewhile
 from operator import attrgetter
 from typing import Final
 
-from cio_sidecar.customerio.operation import JOINED
-from cio_sidecar.customerio.track_v2 import ENVELOPE_BYTES
+from cio_sidecar.customerio.encoders import JOINED
+from cio_sidecar.customerio.requests import ENVELOPE_BYTES
 from cio_sidecar.delivery.lane import Lane, Shipment, State
-from cio_sidecar.delivery.queue.entry import Leased
+from cio_sidecar.event_queue.model import Leased
 
 LANE_EVENTS: Final = 1_000
 """How many events of a lane are held in memory; of those behind them, only the places."""

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from cio_sidecar.customerio.outcome import Outcome
-from cio_sidecar.delivery.concurrency import Concurrency
+from cio_sidecar.customerio.answers import Outcome
 from cio_sidecar.delivery.hold import PROBED, CircuitBreaker, Hold, HoldReason
 from cio_sidecar.delivery.lane import Shipment
 from cio_sidecar.delivery.lanes import Lanes
-from cio_sidecar.delivery.queue.entry import Leased
+from cio_sidecar.delivery.rate_control import Concurrency
 from cio_sidecar.delivery.result import Result, Returned
+from cio_sidecar.event_queue.model import Leased
 
 BACKOFF_BASE_SECONDS: Final = 0.5
 BACKOFF_CAP_SECONDS: Final = 60.0

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from cio_sidecar.customerio.outcome import Outcome
-from cio_sidecar.customerio.request import Request
+from cio_sidecar.customerio.answers import Outcome
+from cio_sidecar.customerio.http_request import Request
 
 
 @dataclass(frozen=True, slots=True)

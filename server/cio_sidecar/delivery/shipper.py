@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from cio_sidecar.customerio import track_v1, track_v2
-from cio_sidecar.customerio.outcome import (
+from cio_sidecar.customerio import requests
+from cio_sidecar.customerio.answers import (
     Answer,
     Outcome,
     classify,
@@ -15,13 +15,13 @@ from cio_sidecar.customerio.outcome import (
     refusals,
     retry_after_seconds,
 )
-from cio_sidecar.customerio.request import Request
-from cio_sidecar.customerio.track_v1 import REGION_PATH
-from cio_sidecar.delivery.concurrency import Pacer
+from cio_sidecar.customerio.http_request import Request
+from cio_sidecar.customerio.requests import REGION_PATH
+from cio_sidecar.delivery.http_client import Unreachable
 from cio_sidecar.delivery.lane import Shipment
-from cio_sidecar.delivery.queue.entry import Leased
+from cio_sidecar.delivery.rate_control import Pacer
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned
-from cio_sidecar.delivery.sender import Unreachable
+from cio_sidecar.event_queue.model import Leased
 
 
 class Sends(Protocol):
@@ -74,7 +74,7 @@ class Shipper:
         that is not delivered yet."""
         seconds = 0.0
         for operation in event.operations[event.done :]:
-            result, seconds = await self._request(track_v1.request(operation))
+            result, seconds = await self._request(requests.v1_request(operation))
             if result.outcome is Outcome.PARTIAL:
                 result = _unusable(result)
             if result.outcome is not Outcome.DELIVERED:
@@ -84,7 +84,7 @@ class Shipper:
 
     async def _by_batch(self, events: Sequence[Leased]) -> Returned:
         operations = [operation for event in events for operation in event.operations]
-        request = track_v2.batch(operations)
+        request = requests.v2_batch(operations)
         result, seconds = await self._request(request)
         if result.outcome is not Outcome.PARTIAL:
             return Returned([result] * len(events), whole=True, seconds=seconds)
@@ -171,7 +171,7 @@ def _partly(
         if refused is None:
             results.append(DELIVERED)
             continue
-        item = track_v2.single(event.operations[refused - mine.start])
+        item = requests.v2_item(event.operations[refused - mine.start])
         results.append(
             Result(
                 Outcome.REFUSED,

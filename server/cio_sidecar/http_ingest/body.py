@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import orjson
 
+from cio_sidecar.http_ingest.batch_splitter import Extent, Steps, split, too_many_events
 from cio_sidecar.http_ingest.errors import RequestError
-from cio_sidecar.http_ingest.split import Extent, Steps, split, too_many_events
 from cio_sidecar.intake import CallLimits
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.event import INTEGERS
-from cio_sidecar.mapping.transforms import json_type
+from cio_sidecar.mapping.running.transforms import json_type
 from cio_sidecar.renderer import Refused
 
 BODY_BYTES: Final = 4 * 1024 * 1024

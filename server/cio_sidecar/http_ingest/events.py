@@ -12,7 +12,7 @@ from cio_sidecar.http_ingest.body import Body, wrong_type
 from cio_sidecar.http_ingest.errors import RequestError
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.event import EVENT_TYPES, Event, check
-from cio_sidecar.mapping.transforms import json_type
+from cio_sidecar.mapping.running.transforms import json_type
 from cio_sidecar.renderer import Refused
 
 BATCHES: Final = ("batch", "import")

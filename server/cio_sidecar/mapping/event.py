@@ -15,7 +15,7 @@ from cio_sidecar.mapping.errors import (
     Violation,
     shorten,
 )
-from cio_sidecar.mapping.transforms import json_type
+from cio_sidecar.mapping.running.transforms import json_type
 
 Event = dict[str, Any]
 

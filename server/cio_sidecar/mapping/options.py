@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cio_sidecar.mapping.table import split_path
+from cio_sidecar.mapping.model import split_path
 
 
 @dataclass(frozen=True, slots=True)

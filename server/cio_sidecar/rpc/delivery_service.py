@@ -11,15 +11,15 @@ from google.protobuf.message import Message
 
 from cio_sidecar.delivery.dispatcher import Dispatcher, OnHold
 from cio_sidecar.delivery.hold import HoldReason
-from cio_sidecar.delivery.queue import dead_letters
-from cio_sidecar.delivery.queue.dead_letters import DeadLetter, Filter, Slice
-from cio_sidecar.delivery.queue.entry import QueueError
-from cio_sidecar.delivery.queue.sqlite import SqliteQueue
-from cio_sidecar.delivery.replay import replay
+from cio_sidecar.event_queue import dead_letters
+from cio_sidecar.event_queue.dead_letters import DeadLetter, Filter, Slice
+from cio_sidecar.event_queue.errors import QueueError
+from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.renderer import Renderer
-from cio_sidecar.rpc import guard
-from cio_sidecar.rpc.dead_letter_message import (
+from cio_sidecar.replay import replay
+from cio_sidecar.rpc import internal_errors
+from cio_sidecar.rpc.dead_letters import (
     chosen,
     moment,
     record,
@@ -29,13 +29,13 @@ from cio_sidecar.rpc.dead_letter_message import (
     to_filter,
 )
 from cio_sidecar.rpc.decode import InvalidRequest, decode
-from cio_sidecar.rpc.outcomes import Outcomes
-from cio_sidecar.rpc.status import (
+from cio_sidecar.rpc.error_status import (
     abort_invalid,
     abort_not_found,
     abort_queue,
     violation_messages,
 )
+from cio_sidecar.rpc.outcome_watch import Outcomes
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _Request = TypeVar("_Request", bound=Message)
@@ -291,7 +291,9 @@ def _unary(
         except QueueError as error:
             await abort_queue(context, error)
 
-    return grpc.unary_unary_rpc_method_handler(guard.unary(handle), response_serializer=_serialize)
+    return grpc.unary_unary_rpc_method_handler(
+        internal_errors.unary(handle), response_serializer=_serialize
+    )
 
 
 def _stream(
@@ -309,7 +311,7 @@ def _stream(
             await abort_queue(context, error)
 
     return grpc.unary_stream_rpc_method_handler(
-        guard.stream(handle), response_serializer=_serialize
+        internal_errors.stream(handle), response_serializer=_serialize
     )
 
 

@@ -7,14 +7,14 @@ from typing import Any, Final
 import grpc
 from cio.sidecar.v1 import event_pb2, ingest_pb2
 
-from cio_sidecar.delivery.queue.entry import QueueError
+from cio_sidecar.event_queue.errors import QueueError
 from cio_sidecar.intake import Intake, Receipt, Status
 from cio_sidecar.mapping.event import Event
 from cio_sidecar.renderer import Refused
-from cio_sidecar.rpc import guard
+from cio_sidecar.rpc import internal_errors
 from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode_event, decode_events
-from cio_sidecar.rpc.event_message import to_event
-from cio_sidecar.rpc.status import abort_invalid, abort_queue
+from cio_sidecar.rpc.error_status import abort_invalid, abort_queue
+from cio_sidecar.rpc.event_json import to_event
 from cio_sidecar.rpc.stream import EventStream, required
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -43,15 +43,15 @@ class IngestService:
             SERVICE,
             {
                 "Send": grpc.unary_unary_rpc_method_handler(
-                    guard.unary(self.send),
+                    internal_errors.unary(self.send),
                     response_serializer=ingest_pb2.SendResponse.SerializeToString,
                 ),
                 "SendBatch": grpc.unary_unary_rpc_method_handler(
-                    guard.unary(self.send_batch),
+                    internal_errors.unary(self.send_batch),
                     response_serializer=ingest_pb2.SendBatchResponse.SerializeToString,
                 ),
                 "Stream": grpc.stream_stream_rpc_method_handler(
-                    guard.stream(self.stream),
+                    internal_errors.stream(self.stream),
                     response_serializer=ingest_pb2.StreamResponse.SerializeToString,
                 ),
             },

@@ -9,18 +9,16 @@ from cio.sidecar.v1 import mapping_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from cio_sidecar.customerio import track_v1, track_v2
-from cio_sidecar.customerio.operation import V1_ONLY
-from cio_sidecar.customerio.request import Request
+from cio_sidecar.customerio.requests import requests
 from cio_sidecar.intake import Intake, complete, iso_time
+from cio_sidecar.mapping.authoring.profiles import TableSet
 from cio_sidecar.mapping.errors import Violation
-from cio_sidecar.mapping.profiles import TableSet
-from cio_sidecar.mapping.table import Input, Level, When
-from cio_sidecar.renderer import Refused, Rendered
-from cio_sidecar.rpc import guard
+from cio_sidecar.mapping.model import Input, Level, When
+from cio_sidecar.renderer import Refused
+from cio_sidecar.rpc import internal_errors
 from cio_sidecar.rpc.decode import InvalidRequest, decode, decode_event
-from cio_sidecar.rpc.event_message import to_event
-from cio_sidecar.rpc.status import abort_invalid, abort_not_found, warning_messages
+from cio_sidecar.rpc.error_status import abort_invalid, abort_not_found, warning_messages
+from cio_sidecar.rpc.event_json import to_event
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -52,7 +50,7 @@ class MappingService:
             SERVICE,
             {
                 name: grpc.unary_unary_rpc_method_handler(
-                    guard.unary(method), response_serializer=response.SerializeToString
+                    internal_errors.unary(method), response_serializer=response.SerializeToString
                 )
                 for name, (method, response) in methods.items()
             },
@@ -112,7 +110,7 @@ class MappingService:
                 mapping_pb2.HttpRequest(
                     method=shown.method, path=shown.path, body=shown.body.decode()
                 )
-                for shown in requests(rendered, v1=request.api == mapping_pb2.API_V1)
+                for shown in requests(rendered.operations, v1=request.api == mapping_pb2.API_V1)
             ],
             warnings=warning_messages(rendered.warnings),
             explanations=[
@@ -126,16 +124,6 @@ class MappingService:
                 for each in renderer.explain(event)
             ],
         )
-
-
-def requests(rendered: Rendered, *, v1: bool) -> list[Request]:
-    """The requests of an event: by v1, or as items of a v2 batch where v2 can carry them."""
-    return [
-        track_v1.request(operation)
-        if v1 or operation.marks & V1_ONLY
-        else track_v2.single(operation)
-        for operation in rendered.operations
-    ]
 
 
 def _table(tables: TableSet, name: str) -> mapping_pb2.Table:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import orjson
 
 from cio_sidecar.customerio.answer_body import parse
-from cio_sidecar.customerio.operation import EVENT_ACTIONS
+from cio_sidecar.customerio.encoders import EVENT_ACTIONS
 from cio_sidecar.operations import OPERATIONS, V1
 
 TEXT: Final = "<text>"

@@ -7,7 +7,7 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health_pb2
 
-from cio_sidecar.rpc.address import SocketAccess, port_of, require_free, socket_path
+from cio_sidecar.listen_address import SocketAccess, port_of, require_free, socket_path
 from cio_sidecar.rpc.delivery_service import SERVICE as DELIVERY
 from cio_sidecar.rpc.delivery_service import DeliveryService
 from cio_sidecar.rpc.health import Health

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from cio.sidecar.v1 import event_pb2, ingest_pb2
 
-from cio_sidecar.delivery.queue.entry import Line, QueueError, QueueFull
+from cio_sidecar.event_queue.errors import QueueError, QueueFull
+from cio_sidecar.event_queue.put_order import PutOrder
 from cio_sidecar.intake import Intake, Receipt, Rendered
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.event import Event
@@ -48,7 +49,7 @@ class EventStream:
     def __init__(self, intake: Intake, to_events: ToEvents) -> None:
         self._intake = intake
         self._to_events = to_events
-        self._line = Line()
+        self._line = PutOrder()
         self._messages: asyncio.Queue[_Message | None] = asyncio.Queue()
         self._accepting: set[asyncio.Task[list[Receipt]]] = set()
         self._bytes = 0

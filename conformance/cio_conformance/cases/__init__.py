@@ -1,0 +1,1 @@
+"""Golden cases, and what they are read with."""

@@ -1,0 +1,1 @@
+"""Reports of a run: JUnit, JSON, HTML, Markdown, and the terminal."""

@@ -1,0 +1,1 @@
+"""Runs golden cases against a target over gRPC and HTTP."""

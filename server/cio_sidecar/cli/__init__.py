@@ -1,0 +1,1 @@
+"""The command ``cio-sidecar``: one module per command, loaded when it is used."""

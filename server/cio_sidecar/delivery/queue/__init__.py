@@ -1,1 +1,0 @@
-"""The queue: where accepted events are safe until they are settled."""

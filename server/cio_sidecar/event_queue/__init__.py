@@ -1,0 +1,1 @@
+"""The durable queue: where accepted events are stored until they are settled."""

@@ -1,0 +1,1 @@
+"""Reads mapping tables from YAML, and checks them. PURE."""

@@ -1,0 +1,1 @@
+"""Compiles mapping tables, and runs them on events. PURE."""
