@@ -7,7 +7,7 @@ GENERATED := $(wildcard server/generated/cio/sidecar/v1/*.py)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format protos conformance clients reference coverage mutate soak kills large-requests fuzz bench clean
+.PHONY: help docs run test lint format protos conformance clients reference coverage mutate soak kills large-requests fuzz bench clean
 REFERENCE := conformance/reference/node
 
 help: ## Show this list
@@ -69,6 +69,10 @@ lint: $(VENV)/ready ## Check format, style, types, imports and protos
 format: $(VENV)/ready ## Format the code and sort its imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/ready ## Generate the pages of docs/ that are made from the code
+	$(BIN)/python -c 'from cio_sidecar.app.settings_page import settings_page; print(settings_page(), end="")' > docs/settings.md
+	$(BIN)/cio-conformance fake --rules > docs/fake-rules.md
 
 protos: $(VENV)/ready ## Generate the Python code of protos/ into server/generated
 	$(BIN)/python -m grpc_tools.protoc -Iprotos \

@@ -22,7 +22,7 @@ from cio_sidecar.cli.serve import collect_less_often
 from cio_sidecar.customerio import requests
 from cio_sidecar.customerio.encoders import Operation
 from cio_sidecar.mapping.authoring.profiles import load_profile
-from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping_options import MappingOptions
 from cio_sidecar.renderer import Rendered, Renderer
 from cio_sidecar.rpc.event_json import to_event
 from yarl import URL
@@ -66,7 +66,7 @@ def _operations(event: dict[str, Any], renderer: Renderer) -> tuple[Operation, .
 
 def mapping(seconds: float) -> float:
     """Decoded events → the bytes of a request."""
-    renderer = Renderer(load_profile("standard", [], Options()))
+    renderer = Renderer(load_profile("standard", [], MappingOptions()))
 
     def work() -> int:
         operations: list[Operation] = []
@@ -125,7 +125,7 @@ def fsync(seconds: float) -> float:
 
 def bare_http(seconds: float, address: str) -> float:
     """Requests of one event each, ready-made, 64 at a time, by aiohttp alone."""
-    renderer = Renderer(load_profile("standard", [], Options()))
+    renderer = Renderer(load_profile("standard", [], MappingOptions()))
     requests = [
         requests.v1_request(operation)
         for event in _EVENTS

@@ -111,7 +111,7 @@ def noop() -> Iterator[Server]:
 
 @contextmanager
 def go_noop(load: Path) -> Iterator[Server]:
-    """A server in Go that does nothing: what the load can do at the most."""
+    """A server in Go that does nothing: what the load can do at most."""
     with _running(on_core(SERVER_CORE, str(load), "noop"), _GO) as process:
         yield Server(process.pid, _announced(process))
 

@@ -122,7 +122,7 @@ async def _late(receiver: "Receiver", request: web.Request) -> web.StreamRespons
 
 
 async def _wrong_indexes(receiver: "Receiver", request: web.Request) -> web.StreamResponse:
-    """A 207 that names an item that there is not. About a single item it would be a refusal."""
+    """A 207 that names an item that there is not. About a single item it would be a rejection."""
     body = await request.read()
     if len(operations(request.path, body)) == 1:
         return web.json_response({}, status=503)

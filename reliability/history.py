@@ -15,7 +15,7 @@ from reliability.ledger import Arrival, DeadLetter, Hindrance, Sent
 from reliability.plan import FAULT_RECORD, LEDGER, RECORD
 from reliability.sidecar import dead_letters
 
-_FATES = {"acked": "acknowledged", "refused": "refused"}
+_FATES = {"acked": "acknowledged", "rejected": "rejected"}
 
 
 def history(
@@ -33,7 +33,7 @@ def history(
     mine = {id_: event for id_, event in events.items() if event.person == person}
     moments: list[tuple[float, str]] = []
     for event in mine.values():
-        kind = " (refused by Customer.io)" if event.poison else ""
+        kind = " (rejected by Customer.io)" if event.poison else ""
         moments.append((event.sent_at, f"{event.number} sent, {event.id}{kind}"))
         if event.fate is not None and event.told_at is not None:
             moments.append((event.told_at, f"{event.number} {_FATES[event.fate]}"))

@@ -20,7 +20,7 @@ class Verdict:
     dead_letters: int = 0
     rejected_in_spells: int = 0
     """Good events among them, rejected before the circuit breaker opened."""
-    refused: int = 0
+    rejected: int = 0
     """By the sidecar, before they were accepted."""
     repeats: int = 0
     """Arrivals of an id that had come before; Customer.io drops them."""
@@ -31,7 +31,7 @@ class Verdict:
     disordered: list[str] = field(default_factory=list)
     """Came before an earlier event of the person."""
     wrong: list[str] = field(default_factory=list)
-    """Anything else: what nobody sent, what ended twice, good events refused, bad ones taken."""
+    """Anything else: what nobody sent, what ended twice, good events rejected, bad ones taken."""
 
     @property
     def good(self) -> bool:
@@ -127,13 +127,13 @@ def _dead(
 
 def _check_end(verdict: Verdict, event: Sent, *, taken: bool, dead: bool) -> None:
     if taken and event.poison:
-        verdict.wrong.append(f"{_name(event)} is refused for good, and was taken")
+        verdict.wrong.append(f"{_name(event)} is rejected permanently, and was taken")
     elif taken and dead:
         verdict.wrong.append(f"{_name(event)} was taken, and is a dead letter too")
-    if event.fate == "refused":
-        verdict.refused += 1
+    if event.fate == "rejected":
+        verdict.rejected += 1
         if taken or dead:
-            verdict.wrong.append(f"{_name(event)} was refused to the caller, and delivered")
+            verdict.wrong.append(f"{_name(event)} was rejected to the caller, and delivered")
     elif event.fate == "acked":
         verdict.acknowledged += 1
         verdict.delivered += taken

@@ -8,7 +8,7 @@ from typing import IO, Literal
 
 import orjson
 
-Fate = Literal["acked", "refused"]
+Fate = Literal["acked", "rejected"]
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Sent:
     number: int
     """Its place among the person's events, from 1."""
     poison: bool = False
-    """Whether Customer.io refuses it for good."""
+    """Whether Customer.io rejects it permanently."""
     fate: Fate | None = None
     """What the caller was told; None while nothing."""
     sent_at: float = field(default=0.0, compare=False)
@@ -35,7 +35,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._file: IO[bytes] = path.open("ab")
-        self.counts = {"sent": 0, "acked": 0, "refused": 0}
+        self.counts = {"sent": 0, "acked": 0, "rejected": 0}
 
     def sent(self, events: Iterable[Sent]) -> None:
         """They are about to be sent for the first time."""
@@ -109,7 +109,7 @@ def read_arrivals(path: Path) -> list[Arrival]:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An event that the sidecar keeps as refused."""
+    """An event that the sidecar keeps as rejected."""
 
     id: str
     reason: str

@@ -35,7 +35,7 @@ from a connection that breaks in the middle of an answer."""
 _FATES: Final[dict[int, Fate]] = {
     ingest_pb2.EVENT_STATUS_ACCEPTED: "acked",
     ingest_pb2.EVENT_STATUS_DUPLICATE: "acked",
-    ingest_pb2.EVENT_STATUS_REFUSED: "refused",
+    ingest_pb2.EVENT_STATUS_REJECTED: "rejected",
 }
 _OPTIONS: Final = [
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -132,7 +132,7 @@ class _Caller:
         elif kind < 0.0052:
             message.track.event = STUCK
         elif kind < 0.01:
-            # Nobody's: the sidecar refuses it.
+            # Nobody's: the sidecar rejects it.
             message.user_id = ""
             message.track.event = "Nobody's"
         elif kind < 0.2:
@@ -160,7 +160,7 @@ class _Caller:
                 answer = await stub.Send(request, timeout=_CALL_SECONDS)
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-                    self._ledger.told([(message.message_id, "refused")])
+                    self._ledger.told([(message.message_id, "rejected")])
                     return
                 await self._again(error)
             else:
@@ -199,14 +199,17 @@ class _Caller:
 
             try:
                 async for ack in stub.Stream(requests(), timeout=_CALL_SECONDS):
-                    refused = {
+                    rejected = {
                         result.result.message_id
                         for result in ack.results
-                        if result.result.status == ingest_pb2.EVENT_STATUS_REFUSED
+                        if result.result.status == ingest_pb2.EVENT_STATUS_REJECTED
                     }
                     for part in parts[settled : ack.sequence]:
                         self._ledger.told(
-                            (each.message_id, "refused" if each.message_id in refused else "acked")
+                            (
+                                each.message_id,
+                                "rejected" if each.message_id in rejected else "acked",
+                            )
                             for each in part
                         )
                     settled = max(settled, ack.sequence)

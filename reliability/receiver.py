@@ -100,7 +100,7 @@ class Receiver:
         return web.json_response({"meta": {"error": "a bad event"}}, status=400)
 
     def take(self, request: web.Request, body: bytes, *, clean: bool) -> bool:
-        """Take all that a request holds, unless some of it is to be refused; whether it was."""
+        """Take all that a request holds, unless some of it is to be rejected; whether it was."""
         asked = operations(request.path, body)
         names = {operation.get("name") for operation in asked}
         if POISON in names or self._is_stuck(asked):

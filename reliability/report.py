@@ -42,7 +42,7 @@ def figures(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "delivered": verdict.delivered,
         "dead_letters": verdict.dead_letters,
         "rejected_in_spells": verdict.rejected_in_spells,
-        "refused": verdict.refused,
+        "rejected": verdict.rejected,
         "lost": len(verdict.lost),
         "duplicated": len(verdict.duplicated),
         "out_of_order": len(verdict.disordered),

@@ -148,7 +148,7 @@ class Sidecar:
 
 
 def dead_letters(data: Path) -> list[DeadLetter]:
-    """What a sidecar keeps as refused in its folder, once it has ended."""
+    """What a sidecar keeps as rejected in its folder, once it has ended."""
     db = sqlite3.connect(f"file:{data}/queue.sqlite3?mode=ro", uri=True)
     try:
         rows = db.execute("SELECT message_id, reason FROM dead_letters ORDER BY rowid").fetchall()

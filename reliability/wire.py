@@ -7,7 +7,7 @@ import orjson
 SPELL_REASON: Final = "a spell of rejections"
 """What the answers of a spell of systematic rejections say."""
 POISON: Final = "Poison"
-"""The name of events that are refused for good."""
+"""The name of events that are rejected permanently."""
 STUCK: Final = "Stuck"
 """The name of events that fail again and again while faults are on."""
 BATCH_PATH: Final = "/api/v2/batch"

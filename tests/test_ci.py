@@ -98,6 +98,7 @@ def test_what_is_installed_has_every_package_under_its_own_name() -> None:
         "cio",
         "cio_sidecar",
         "cio_conformance",
+        "cio_fake",
         "cio_conformance/delivery/cases",
         "cio_conformance/equivalent_mutants.yaml",
         "cio_conformance/fake_cases.yaml",

@@ -19,7 +19,7 @@ def test_it_is_what_orjson_gives(value: Any) -> None:
     assert compact_json.dumps(value) == orjson.dumps(value)
 
 
-def test_what_can_not_be_written_is_refused_as_orjson_does() -> None:
+def test_what_can_not_be_written_is_rejected_as_orjson_does() -> None:
     with pytest.raises(TypeError):
         compact_json.dumps({1, 2})
 

@@ -1,4 +1,4 @@
-"""The one way in, whatever door an event comes through."""
+"""Intake, which both APIs use."""
 
 from __future__ import annotations
 

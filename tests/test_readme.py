@@ -10,14 +10,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 
 import pytest
-from cio_sidecar.app.config import SECRETS, Settings
+from cio_sidecar.app.config import GROUPS, Settings
+from cio_sidecar.app.settings_page import settings_page
 from cio_sidecar.mapping.authoring.profiles import load_profile
-from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.running.transforms import TRANSFORMS
+from cio_sidecar.mapping_options import MappingOptions
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -27,13 +28,13 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ULID = re.compile(r"\b01[0-9A-HJKMNP-TV-Z]{24}\b")
 
 
-def sample(command: str) -> tuple[str, list[str]]:
-    """The command line in the README that starts so, and the output shown for it."""
-    for block in CONSOLE.findall(README):
+def sample(command: str, page: str = README) -> tuple[str, list[str]]:
+    """The command line in a page that starts so, and the output shown for it."""
+    for block in CONSOLE.findall(page):
         prompt, *output = block.splitlines()
         if prompt.startswith(f"$ {command}"):
             return prompt.removeprefix("$ "), output
-    raise AssertionError(f"the README has no sample of {command!r}")
+    raise AssertionError(f"there is no sample of {command!r}")
 
 
 def run(command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -122,7 +123,8 @@ def test_the_call_from_node_answers_as_shown(dev_ports: tuple[int, int]) -> None
 
 def test_the_second_implementation_is_tested_as_shown() -> None:
     need("npm")
-    install, shown = sample("cd conformance/reference/node")
+    page = (ROOT / "docs" / "conformance.md").read_text("utf-8")
+    install, shown = sample("cd conformance/reference/node", page)
     (test,) = [line.removeprefix("$ ") for line in shown]
     result = run(f"{install} && {test.replace('.venv/bin/', '')} --filter '^page: '")
     assert result.returncode == 0, result.stdout + result.stderr
@@ -135,11 +137,13 @@ def test_render_prints_what_the_readme_shows() -> None:
     assert result.stdout.splitlines() == shown
 
 
-def test_every_setting_is_in_the_readme_with_its_default() -> None:
-    for name, field in Settings.model_fields.items():
-        shown = str(field.default).lower() if isinstance(field.default, bool) else field.default
-        default = "" if name in SECRETS or field.default in (None, "", ()) else f"`{shown}`"
-        assert f"| `CIO_{name.upper()}` | {default} | {field.description} |" in README
+def test_the_settings_page_is_fresh() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    assert page == settings_page(), "run make docs"
+
+
+def test_every_setting_is_in_one_group() -> None:
+    assert sorted(chain(*GROUPS.values())) == sorted(Settings.model_fields)
 
 
 def test_every_bound_of_a_setting_is_told_with_it() -> None:
@@ -151,10 +155,9 @@ def test_every_bound_of_a_setting_is_told_with_it() -> None:
                 assert number is None or str(number) in words, f"{name}: {kind} {number}"
 
 
-def test_every_row_of_the_documented_profile_is_in_the_readme() -> None:
-    rows = re.findall(
-        r"^\| (\w+)[^|]* \| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$", README, re.MULTILINE
-    )
+def test_every_row_of_the_documented_profile_is_in_its_page() -> None:
+    page = (ROOT / "docs" / "documented.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\w+)[^|]* \| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
     tables = load_profile("documented").tables
     expected = {
         (
@@ -216,8 +219,8 @@ def test_the_make_targets_that_the_readme_names_exist() -> None:
 
 def test_every_setting_that_changes_the_mapping_is_in_the_page_of_the_profile() -> None:
     page = (ROOT / "docs" / "standard.md").read_text("utf-8")
-    for option in fields(Options):
-        assert f"`CIO_{option.name.upper()}" in page, option.name
+    for name in MappingOptions.model_fields:
+        assert f"`CIO_{name.upper()}" in page, name
 
 
 def test_every_table_of_the_standard_profile_is_for_something_that_the_page_names() -> None:

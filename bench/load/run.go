@@ -53,7 +53,7 @@ func run(arguments []string) error {
 	target := flags.String("target", "", "host:port or unix:PATH of the server")
 	path := flags.String("events", "", "file of serialised events")
 	method := flags.String("method", "Send", "Send, SendBatch or Stream")
-	most := flags.Int64("messages", 0, "how many messages to send at the most; 0: any number")
+	most := flags.Int64("messages", 0, "how many messages to send at most; 0: any number")
 	until := flags.Duration("for", 0, "how long to send; 0: until all messages are sent")
 	batch := flags.Int("batch", 1, "events a message")
 	people := flags.Int64("people", 10000, "how many people the events are of")

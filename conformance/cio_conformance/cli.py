@@ -13,7 +13,7 @@ class _Commands(click.Group):
     """
 
     _modules: Final = {
-        "bless": "cio_conformance.workbench.golden.bless",
+        "update": "cio_conformance.workbench.golden.update",
         "coverage": "cio_conformance.workbench.coverage.command",
         "delivery": "cio_conformance.delivery.command",
         "fake": "cio_conformance.fake_command",

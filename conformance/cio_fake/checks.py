@@ -56,8 +56,8 @@ def check(value: Any, shape: Shape, field: str = "") -> Iterator[Problem]:
 
     A value of the wrong type is not looked into further.
     """
-    if shape.refuse:
-        yield Problem("invalid", field, shape.refuse)
+    if shape.reject:
+        yield Problem("invalid", field, shape.reject)
         return
     if value is None and shape.nullable:
         return

@@ -112,7 +112,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a request, or an item of a batch, is refused."""
+    """Why a request, or an item of a batch, is rejected."""
 
     reason: str
     """`required`, `invalid`, `unknown`, `too_large` or `malformed`."""

@@ -45,12 +45,12 @@ def _answer(step: Step, usual: Usual, operations: Sequence[dict[str, Any]]) -> t
         return Response(step.status, b"" if step.status in (204, 304) else body, headers), 0
     if step.cut == "before":
         return Response(0, b"", cut_after=UNANSWERED), 0
-    refused = frozenset(
+    rejected = frozenset(
         place
         for place, operation in enumerate(operations)
-        if any(which.meets(operation, place) for which in step.refuse)
+        if any(which.meets(operation, place) for which in step.reject)
     )
-    response, taken = usual(refused)
+    response, taken = usual(rejected)
     if step.cut is not None:
         response = replace(response, cut_after=_CUT[step.cut])
     elif step.truncate is not None:

@@ -42,7 +42,7 @@ def unquote(segment: str) -> str:
     Raises:
         UnicodeDecodeError: what it encodes isn't UTF-8.
     """
-    # A lone surrogate is encoded to what the decoding then refuses.
+    # A lone surrogate is encoded to what the decoding then rejects.
     raw = unquote_to_bytes(segment.encode("utf-8", "surrogatepass"))
     return raw.decode("utf-8")
 

@@ -115,7 +115,7 @@ def _body_rules(where: str, method: str, path: str, root: Shape, source: str) ->
         if where.startswith("v2 ") and at in (("type",), ("action",)):
             continue  # see _choice_rules
         # What may not be there at all can't be part of a good request.
-        good = _example(root, at[:-1] if shape.refuse else at)
+        good = _example(root, at[:-1] if shape.reject else at)
         inherited = shape.source or (parent.source if parent else "") or source
         for each in _all_rules(shape):
             value = each.bad(_get(good, at)) if callable(each.bad) else each.bad
@@ -141,8 +141,8 @@ class _Each:
 
 
 def _all_rules(shape: Shape) -> Iterator[_Each]:
-    if shape.refuse:
-        yield _Each(shape.refuse, "x", "its presence", shape.refuse)
+    if shape.reject:
+        yield _Each(shape.reject, "x", "its presence", shape.reject)
         return
     if shape.required:
         yield _Each("is required", _LACKS, "its absence", "is required")

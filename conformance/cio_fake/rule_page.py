@@ -22,7 +22,7 @@ edit it: a test compares the two.
 
 Each row is proved by asking a fake, when this page is made and for every place again in
 `tests/fake/test_rule_list.py`: a request that keeps the rule is taken, and the same with one change
-is refused, for that field and reason. The last two columns show the change, and the answer at the
+is rejected, for that field and reason. The last two columns show the change, and the answer at the
 first place. A rule that holds at several places, by the same source, has one row. Sources are
 sections and fields of Customer.io's description of the Track API.
 

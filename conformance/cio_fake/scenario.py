@@ -69,8 +69,8 @@ class Step:
     """`html`: a page with status 502 (or `status`), nothing is taken. `json`: it is taken, and
     answered with 207 (or `status`) and half a JSON object. `indexes`: it is taken, and answered
     with a 207 that names an item behind the last."""
-    refuse: tuple[When, ...] = ()
-    """These operations are refused, the others taken: 207 for a batch, 400 for a lone operation."""
+    reject: tuple[When, ...] = ()
+    """These operations are rejected: 207 for a batch, 400 for a single operation."""
     rate: Rate | None = None
 
 

@@ -1,4 +1,4 @@
-"""Reads scenarios from JSON, and refuses what makes no sense, with all that is wrong."""
+"""Reads scenarios from JSON, and rejects what makes no sense, with all that is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STEP = Shape(
         "cut": Shape(type="string", one_of=("before", "after", "headers")),
         "truncate": _NUMBER,
         "malformed": Shape(type="string", one_of=("html", "json", "indexes")),
-        "refuse": Shape(
+        "reject": Shape(
             type="array",
             nonempty=True,
             items=Shape(type="object", nonempty=True, fields={**_WHICH, "index": _NUMBER}),
@@ -38,7 +38,7 @@ _STEP = Shape(
     },
 )
 _STEPS = Shape(type="object", fields={"steps": Shape(type="array", required=True, items=_STEP)})
-_ALONE = ("status", "cut", "truncate", "malformed", "refuse", "rate")
+_ALONE = ("status", "cut", "truncate", "malformed", "reject", "rate")
 # Where a number is, the least and the most that it may be.
 _RANGES = {
     "count": (0, None),
@@ -72,9 +72,9 @@ def read_scenario(body: Any) -> list[Step]:
 
 def _mistakes(step: dict[str, Any], last: bool) -> Iterator[str]:
     yield from _out_of_range(step)
-    for index, which in enumerate(step.get("refuse", ())):
+    for index, which in enumerate(step.get("reject", ())):
         if which.get("index", 0) < 0:
-            yield f"refuse[{index}].index: must not be negative"
+            yield f"reject[{index}].index: must not be negative"
     if "rate" in step:
         if step["rate"]["per_second"] < 1:
             yield "rate.per_second: must be at least 1"
@@ -109,8 +109,8 @@ def _step(given: dict[str, Any]) -> Step:
     made = dict(given)
     if "when" in made:
         made["when"] = When(**made["when"])
-    if "refuse" in made:
-        made["refuse"] = tuple(When(**which) for which in made["refuse"])
+    if "reject" in made:
+        made["reject"] = tuple(When(**which) for which in made["reject"])
     if "rate" in made:
         made["rate"] = Rate(**made["rate"])
     return Step(**made)

@@ -30,7 +30,7 @@ from cio_fake.shapes import Endpoint
 from cio_fake.store import Store
 
 _REGION_URLS = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
-_TOLD_TO_REFUSE = Problem("invalid", "", "refused, as told to")
+_TOLD_TO_REJECT = Problem("invalid", "", "rejected, as told to")
 
 
 class FakeCustomerIO:
@@ -79,7 +79,7 @@ class FakeCustomerIO:
         operations = _operations(request, document)
         response, accepted = misanswers.answer(
             self.scenario.next(operations, now),
-            lambda refused: self._answer(request, document, malformed, now, refused),
+            lambda rejected: self._answer(request, document, malformed, now, rejected),
             operations,
         )
         received = Received(request, response, now, operations)
@@ -129,7 +129,7 @@ class FakeCustomerIO:
     def stats(self) -> dict[str, Any]:
         """Counts since the last reset.
 
-        `requests`; `by_status`; `operations` (accepted) and `refused_operations`; `people`;
+        `requests`; `by_status`; `operations` (accepted) and `rejected_operations`; `people`;
         `events`; `ignored_repeats`; `ignored` (accepted without effect, by reason).
         """
         return {
@@ -148,7 +148,7 @@ class FakeCustomerIO:
         self._store = Store()
         self.received = []
         self._statuses: Counter[int] = Counter()
-        self._counts = {"requests": 0, "operations": 0, "refused_operations": 0}
+        self._counts = {"requests": 0, "operations": 0, "rejected_operations": 0}
         self.heal()
 
     def set_credentials(self, site_id: str, api_key: str) -> None:
@@ -187,9 +187,9 @@ class FakeCustomerIO:
         document: Any,
         malformed: Problem | None,
         now: float,
-        refused: Collection[int],
+        rejected: Collection[int],
     ) -> tuple[Response, int]:
-        """The answer, and how many operations were accepted; never those at the places refused."""
+        """The answer, and how many operations were accepted; never those at the places rejected."""
         route = routes.find(request.method, request.path)
         if isinstance(route, frozenset):
             if not route:
@@ -200,18 +200,18 @@ class FakeCustomerIO:
             return Response(401, _error("Unauthorized request")), 0
         call = read_call(route, request, document, malformed)
         if isinstance(call, list):
-            return _refusal(route.endpoint, call), 0
-        return self._perform(call, now, refused)
+            return _rejection(route.endpoint, call), 0
+        return self._perform(call, now, rejected)
 
-    def _perform(self, call: Call, now: float, refused: Collection[int]) -> tuple[Response, int]:
+    def _perform(self, call: Call, now: float, rejected: Collection[int]) -> tuple[Response, int]:
         if call.endpoint.name == "batch":
-            return self._perform_batch(call.body["batch"], now, refused)
-        if refused:
-            return _refusal(call.endpoint, [_TOLD_TO_REFUSE]), 0
+            return self._perform_batch(call.body["batch"], now, rejected)
+        if rejected:
+            return _rejection(call.endpoint, [_TOLD_TO_REJECT]), 0
         if call.endpoint.name == "entity":
             problems = list(check_operation(call.body))
             if problems:
-                return _refusal(call.endpoint, problems), 0
+                return _rejection(call.endpoint, problems), 0
             apply_operation(self._store, call.body, now)
             return Response(200), 1
         apply_call(self._store, call, now)
@@ -222,12 +222,12 @@ class FakeCustomerIO:
         return Response(call.endpoint.success, b"" if call.endpoint.success == 204 else b"{}"), 1
 
     def _perform_batch(
-        self, items: list[Any], now: float, refused: Collection[int]
+        self, items: list[Any], now: float, rejected: Collection[int]
     ) -> tuple[Response, int]:
         errors: list[dict[str, Any]] = []
         accepted = 0
         for index, item in enumerate(items):
-            problems = [_TOLD_TO_REFUSE] if index in refused else list(check_operation(item))
+            problems = [_TOLD_TO_REJECT] if index in rejected else list(check_operation(item))
             if problems:
                 errors += [{"batch_index": index, **problem.view()} for problem in problems]
             else:
@@ -242,7 +242,7 @@ class FakeCustomerIO:
     def _remember(self, received: Received, accepted: int) -> None:
         self._counts["requests"] += 1
         self._counts["operations"] += accepted
-        self._counts["refused_operations"] += len(received.operations) - accepted
+        self._counts["rejected_operations"] += len(received.operations) - accepted
         self._statuses[received.response.status] += 1
         self.received.append(received)
         if self._keep_requests is not None:
@@ -272,7 +272,7 @@ def _error(message: str) -> bytes:
     return encode({"meta": {"error": message}})
 
 
-def _refusal(endpoint: Endpoint, problems: list[Problem]) -> Response:
+def _rejection(endpoint: Endpoint, problems: list[Problem]) -> Response:
     if endpoint.errors == "fields":
         return Response(400, encode({"errors": [problem.view() for problem in problems]}))
     if endpoint.errors == "single":

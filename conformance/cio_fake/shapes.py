@@ -43,11 +43,11 @@ class Shape:
     any_of: tuple[str, ...] = ()
     attributes: bool = False
     control: bool = False
-    refuse: str = ""
+    reject: str = ""
 
     @property
     def closed(self) -> bool:
-        """Whether keys that `fields` doesn't name are refused."""
+        """Whether keys that `fields` doesn't name are rejected."""
         return self.fields is not None and self.others is None
 
 

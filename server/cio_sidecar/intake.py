@@ -25,10 +25,10 @@ from cio_sidecar.mapping.errors import (
     shorten,
 )
 from cio_sidecar.mapping.event import MESSAGE_ID_BYTES, Event
-from cio_sidecar.renderer import Refused, Renderer
+from cio_sidecar.renderer import Rejected, Renderer
 
 RETRY_SECONDS: Final = 1
-"""After how many seconds a caller who was turned away may try again."""
+"""After how many seconds a caller who was rejected may try again."""
 
 _SLICE_SECONDS: Final = 0.02
 """How long events are mapped before other work has its turn."""
@@ -48,7 +48,7 @@ class Status(Enum):
     """It is on disk."""
     DUPLICATE = "duplicate"
     """Its messageId was accepted before, within the dedup window."""
-    REFUSED = "refused"
+    REJECTED = "rejected"
 
 
 _STATUSES: Final = tuple(Status)
@@ -97,7 +97,7 @@ class Rendered:
 
 
 class Intake:
-    """The one way in, whatever door an event comes through."""
+    """Accepts events, whichever API they come through."""
 
     def __init__(
         self,
@@ -122,17 +122,17 @@ class Intake:
         """Whether no event waits for its delivery."""
         return self._queue.waiting == 0
 
-    async def accept(self, events: Iterable[Event | Refused | None]) -> list[Receipt]:
+    async def accept(self, events: Iterable[Event | Rejected | None]) -> list[Receipt]:
         """Accept the good events and name the bad; returns when the good ones are on disk.
 
-        An event that was refused while it was decoded keeps its place. The events belong to the
+        An event that was rejected while it was decoded keeps its place. The events belong to the
         intake: it fills in ``messageId`` and ``receivedAt``. Best each is made when it is asked
         for: then it is mapped, and gone, while the processor's cache has it. Raises QueueError;
         then none was accepted.
         """
         return await self.store(await self.render(events))
 
-    async def render(self, events: Iterable[Event | Refused | None]) -> Rendered:
+    async def render(self, events: Iterable[Event | Rejected | None]) -> Rendered:
         """The first half of accept(): map the events, and store nothing yet.
 
         Many or large events are mapped in slices, so that other work never waits for long. None
@@ -153,25 +153,25 @@ class Intake:
                 until = monotonic() + _SLICE_SECONDS
             if event is None:
                 continue
-            if isinstance(event, Refused):
-                receipts.append(_refusal(event, details))
+            if isinstance(event, Rejected):
+                receipts.append(_rejection(event, details))
                 continue
             filled_in = complete(event, received_at, self.new_message_id)
             try:
                 rendered = render(event)
             except Exception as error:
                 rendered = _failed(event, error)
-            if isinstance(rendered, Refused):
+            if isinstance(rendered, Rejected):
                 if filled_in:
-                    rendered = Refused("", rendered.violations)
-                receipts.append(_refusal(rendered, details))
+                    rendered = Rejected("", rendered.violations)
+                receipts.append(_rejection(rendered, details))
                 continue
             size = len(rendered.event)
             if size > most_bytes:
-                refused = Refused(
+                rejected = Rejected(
                     "" if filled_in else rendered.message_id, [too_large(size, self.limits)]
                 )
-                receipts.append(_refusal(refused, details))
+                receipts.append(_rejection(rejected, details))
                 continue
             warnings = details.warnings(rendered.warnings) if rendered.warnings else ()
             receipt = Receipt(rendered.message_id, Status.ACCEPTED, filled_in, warnings=warnings)
@@ -243,23 +243,23 @@ def _iso_second(unix_seconds: int) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).isoformat()[:19]
 
 
-def _failed(event: Event, error: Exception) -> Refused:
-    """A refusal for a failure that nobody has foreseen. The log tells where; it holds no data."""
+def _failed(event: Event, error: Exception) -> Rejected:
+    """A rejection for a failure that nobody has foreseen. The log tells where; it holds no data."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{type(error).__name__} in {place.name}, line {place.lineno}"
-    log.error("rendering failed: %s; the event is refused, please report it", where)
+    log.error("rendering failed: %s; the event is rejected, please report it", where)
     message_id = event.get("messageId")
     what = f"the sidecar failed on this event ({where}): please report it"
-    return Refused(
+    return Rejected(
         message_id if isinstance(message_id, str) else "", [Violation("", "INTERNAL", what)]
     )
 
 
-def _refusal(refused: Refused, details: "_Details") -> Receipt:
-    violations = details.violations(refused.violations)
+def _rejection(rejected: Rejected, details: "_Details") -> Receipt:
+    violations = details.violations(rejected.violations)
     # An id that is rejected for its length must not make the answer as large as the request.
-    message_id = refused.message_id[:MESSAGE_ID_BYTES]
-    return Receipt(message_id, Status.REFUSED, violations=violations)
+    message_id = rejected.message_id[:MESSAGE_ID_BYTES]
+    return Receipt(message_id, Status.REJECTED, violations=violations)
 
 
 def too_large(size: int, limits: CallLimits) -> Violation:

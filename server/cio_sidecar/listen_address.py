@@ -88,14 +88,14 @@ async def require_free(listen: str, *, shared: bool = False) -> None:
         else:
             await _try_port(listen, shared=shared)
     except socket.gaierror as error:
-        raise _refusal(listen, f"{error.strerror}: check the name") from None
+        raise _rejection(listen, f"{error.strerror}: check the name") from None
     except OSError as error:
         if shared and error.errno == errno.EADDRINUSE:
-            raise _refusal(listen, _NOT_SHARED) from None
-        raise _refusal(listen, _WHY.get(error.errno or 0, error.strerror)) from None
+            raise _rejection(listen, _NOT_SHARED) from None
+        raise _rejection(listen, _WHY.get(error.errno or 0, error.strerror)) from None
 
 
-def _refusal(listen: str, why: str | None) -> OSError:
+def _rejection(listen: str, why: str | None) -> OSError:
     return OSError(f"can't listen on {listen}: {why}")
 
 

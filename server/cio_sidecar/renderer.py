@@ -36,7 +36,7 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejected:
     """An event that can't be delivered, and everything that is wrong with it."""
 
     message_id: str
@@ -67,37 +67,37 @@ class Renderer:
         self._truncates = options.limits == "truncate"
         self._ulids = options.event_id == "ulid"
 
-    def render(self, event: Event) -> Rendered | Refused:
+    def render(self, event: Event) -> Rendered | Rejected:
         """Render an event in its canonical form.
 
         The caller has set ``messageId`` and ``receivedAt`` where the event came without: this
         function has neither clock nor randomness. The event is not changed.
         """
         rendered = self._render(event)
-        if self._hashes and isinstance(rendered, Refused):
+        if self._hashes and isinstance(rendered, Rejected):
             violations = [Violation(*hash_emails([*each])) for each in rendered.violations]
-            return Refused(hash_emails(rendered.message_id), violations)
+            return Rejected(hash_emails(rendered.message_id), violations)
         return rendered
 
-    def _render(self, event: Event) -> Rendered | Refused:
+    def _render(self, event: Event) -> Rendered | Rejected:
         violations = check(event)
         if violations:
-            return _refused(event, violations)
+            return _rejected(event, violations)
         try:
             encoded_event = compact_json.dumps(event)
         except (TypeError, ValueError):
-            return _refused(event, unfit(event) or [_NOT_ENCODABLE])
+            return _rejected(event, unfit(event) or [_NOT_ENCODABLE])
         if may_be_unfit(event, encoded_event) and (violations := unfit(event)):
-            return _refused(event, violations)
+            return _rejected(event, violations)
         if self._hashes:
             if encoded_event.count(b"@") > _MOST_ADDRESSES:
-                return _refused(event, [_TOO_MANY_ADDRESSES])
+                return _rejected(event, [_TOO_MANY_ADDRESSES])
             event = hash_emails(event)
             encoded_event = compact_json.dumps(event)
         choice = self.tables.choices.get(event["type"])
         plan = choice(event) if choice else None
         if plan is None:
-            return _refused(event, [self._not_mapped(event["type"])])
+            return _rejected(event, [self._not_mapped(event["type"])])
         warnings: list[FieldWarning] = []
         operations: tuple[Operation, ...] = ()
         try:
@@ -107,7 +107,7 @@ class Renderer:
                 for step, output in self._steps(plan, event, warnings):
                     operations += self._encode(step, event, output, warnings)
         except _NotRendered as error:
-            return _refused(event, error.violations)
+            return _rejected(event, error.violations)
         if len(warnings) > 1:
             warnings = list(dict.fromkeys(warnings))
         return Rendered(str(event["messageId"]), encoded_event, operations, warnings)
@@ -214,9 +214,9 @@ def _own_time(event: Event) -> int:
     return 0
 
 
-def _refused(event: Any, violations: list[Violation]) -> Refused:
+def _rejected(event: Any, violations: list[Violation]) -> Rejected:
     message_id = event.get("messageId") if isinstance(event, dict) else None
-    return Refused(message_id if isinstance(message_id, str) else "", violations)
+    return Rejected(message_id if isinstance(message_id, str) else "", violations)
 
 
 _TOO_MANY_ADDRESSES: Final = Violation(

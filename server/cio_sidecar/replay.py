@@ -1,4 +1,4 @@
-"""Replays dead letters: maps their events again by the tables in force, and puts them back."""
+"""Replays dead letters: maps their events again by the current tables, and puts them back."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from cio_sidecar.event_queue.model import Entry
 from cio_sidecar.event_queue.operation_codec import pack
 from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from cio_sidecar.mapping.errors import Violation
-from cio_sidecar.renderer import Refused, Rendered, Renderer
+from cio_sidecar.renderer import Rejected, Rendered, Renderer
 
 SLICE_EVENTS: Final = 200
 """How many events are mapped before others have their turn."""
@@ -34,9 +34,9 @@ class Progress:
     replayed: int = 0
     dropped: int = 0
     """Removed, because the tables say to send nothing for them."""
-    refused: int = 0
-    """Those that the tables refuse: they stay."""
-    refusals: list[tuple[DeadLetter, list[Violation]]] = field(default_factory=list)
+    rejected: int = 0
+    """Those that the tables reject: they stay."""
+    rejections: list[tuple[DeadLetter, list[Violation]]] = field(default_factory=list)
     """Of the last step alone, with what is wrong with each."""
     not_found: list[str] = field(default_factory=list)
     """After the last step: the message_ids of the filter of which no dead letter was found."""
@@ -57,7 +57,7 @@ async def replay(
     while after is not None:
         found = await _read(queue, which, after, upto)
         after = found.after
-        done.refusals = []
+        done.rejections = []
         for letter in found.letters:
             not_found.pop(letter.message_id, None)
         if after is None:
@@ -79,15 +79,15 @@ async def _step(
 ) -> None:
     entries: dict[int, Entry] = {}
     dropped: list[int] = []
-    refusals: list[tuple[DeadLetter, list[Violation]]] = []
+    rejections: list[tuple[DeadLetter, list[Violation]]] = []
     until = monotonic() + _SLICE_SECONDS
     for letter in letters:
         if monotonic() > until:
             await asyncio.sleep(_PAUSE_SECONDS)
             until = monotonic() + _SLICE_SECONDS
         rendered = _render(renderer, letter)
-        if isinstance(rendered, Refused):
-            refusals.append((letter, rendered.violations))
+        if isinstance(rendered, Rejected):
+            rejections.append((letter, rendered.violations))
         elif not rendered.operations:
             dropped.append(letter.seq)
         else:
@@ -102,11 +102,11 @@ async def _step(
         done.replayed += await queue.replay(entries)
     if dropped:
         done.dropped += await queue.run(lambda db: dead_letters.take(db, dropped), writes=True)
-    done.refused += len(refusals)
-    done.refusals = refusals
+    done.rejected += len(rejections)
+    done.rejections = rejections
 
 
-def _render(renderer: Renderer, letter: DeadLetter) -> Rendered | Refused:
+def _render(renderer: Renderer, letter: DeadLetter) -> Rendered | Rejected:
     try:
         return renderer.render(orjson.loads(letter.event))
     except Exception as error:
@@ -115,4 +115,4 @@ def _render(renderer: Renderer, letter: DeadLetter) -> Rendered | Refused:
         where = f"{type(error).__name__} in {place.name}, line {place.lineno}"
         log.error("rendering a dead letter failed: %s; it stays, please report it", where)
         what = f"the sidecar failed on this event ({where}): please report it"
-        return Refused(letter.message_id, [Violation("", "INTERNAL", what)])
+        return Rejected(letter.message_id, [Violation("", "INTERNAL", what)])

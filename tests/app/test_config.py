@@ -19,7 +19,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def refused(flags: dict[str, Any] | None = None, file: Path | None = None) -> str:
+def rejected(flags: dict[str, Any] | None = None, file: Path | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
         load_settings(flags or {}, file)
     message = str(caught.value)
@@ -152,12 +152,12 @@ def test_a_wrong_setting_is_named_by_its_variable_with_what_was_expected(
     name: str, value: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     messages = [
-        refused({name: value}),
-        refused(file=write(tmp_path / "s.toml", f'{name} = "{value}"')),
-        refused(file=write(tmp_path / "s.yaml", f"{name}: '{value}'")),
+        rejected({name: value}),
+        rejected(file=write(tmp_path / "s.toml", f'{name} = "{value}"')),
+        rejected(file=write(tmp_path / "s.yaml", f"{name}: '{value}'")),
     ]
     monkeypatch.setenv(f"CIO_{name.upper()}", value)
-    messages.append(refused())
+    messages.append(rejected())
     for message in messages:
         assert message.startswith(f"CIO_{name.upper()}: ")
         assert expected in message
@@ -168,12 +168,12 @@ def test_a_wrong_setting_is_named_by_its_variable_with_what_was_expected(
 @pytest.mark.parametrize("name", ["listen", "http_listen", "http_ingest"])
 def test_what_is_a_sidecar_s_own_is_not_shared(name: str) -> None:
     same = "127.0.0.1:50050"
-    message = refused({"shared_listen": same, name: same})
+    message = rejected({"shared_listen": same, name: same})
     assert message.startswith(f"CIO_SHARED_LISTEN: it is the same as CIO_{name.upper()}, ")
 
 
 def test_every_wrong_setting_is_named_at_once() -> None:
-    lines = refused({"region": "mars", "concurrency": "0", "api": "v9"}).splitlines()
+    lines = rejected({"region": "mars", "concurrency": "0", "api": "v9"}).splitlines()
     assert {line.partition(":")[0] for line in lines} == {
         "CIO_REGION",
         "CIO_CONCURRENCY",
@@ -182,8 +182,8 @@ def test_every_wrong_setting_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize("url", [f"http://me:{KEY}@h", f"https://{KEY}@h", f"http://me:{KEY}@h:x"])
-def test_credentials_in_the_base_url_are_refused_and_not_repeated(url: str) -> None:
-    assert refused({"base_url": url}).startswith("CIO_BASE_URL: ")
+def test_credentials_in_the_base_url_are_rejected_and_not_repeated(url: str) -> None:
+    assert rejected({"base_url": url}).startswith("CIO_BASE_URL: ")
 
 
 # Files that hold a credential
@@ -204,21 +204,21 @@ def test_a_credential_file_that_can_not_be_read_is_named(
 ) -> None:
     variable = f"CIO_{name.upper()}_FILE"
     monkeypatch.setenv(variable, str(tmp_path / "none"))
-    assert refused() == f"{variable}: can't read {tmp_path / 'none'}: No such file or directory"
+    assert rejected() == f"{variable}: can't read {tmp_path / 'none'}: No such file or directory"
     monkeypatch.setenv(variable, str(tmp_path))
-    assert "Is a directory" in refused()
+    assert "Is a directory" in rejected()
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     monkeypatch.setenv(variable, str(tmp_path / "binary"))
-    assert refused() == f"{variable}: can't read {tmp_path / 'binary'}: not text"
+    assert rejected() == f"{variable}: can't read {tmp_path / 'binary'}: not text"
 
 
 @pytest.mark.parametrize("name", ["site_id", "api_key"])
-def test_a_credential_given_twice_is_refused(
+def test_a_credential_given_twice_is_rejected(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"CIO_{name.upper()}", KEY)
     monkeypatch.setenv(f"CIO_{name.upper()}_FILE", str(write(tmp_path / "file", KEY)))
-    assert refused() == f"CIO_{name.upper()} and CIO_{name.upper()}_FILE are both set"
+    assert rejected() == f"CIO_{name.upper()} and CIO_{name.upper()}_FILE are both set"
 
 
 def test_missing_credentials_are_named_with_where_to_find_them() -> None:
@@ -240,14 +240,14 @@ def test_missing_credentials_are_named_with_where_to_find_them() -> None:
 
 def test_an_unknown_key_in_a_file_is_named_with_those_there_are(tmp_path: Path) -> None:
     for path, text in (("s.toml", "regoin = 'eu'"), ("s.yaml", "regoin: eu")):
-        message = refused(file=write(tmp_path / path, text))
+        message = rejected(file=write(tmp_path / path, text))
         assert message.startswith("regoin: there is no such setting")
         assert "region" in message
 
 
 def test_a_settings_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    assert refused(file=tmp_path / "none.toml").startswith(f"{tmp_path / 'none.toml'}: ")
-    assert "Is a directory" in refused(file=tmp_path)
+    assert rejected(file=tmp_path / "none.toml").startswith(f"{tmp_path / 'none.toml'}: ")
+    assert "Is a directory" in rejected(file=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -268,12 +268,12 @@ def test_a_settings_file_that_is_no_toml_or_yaml_is_named_without_its_text(
     tmp_path: Path, name: str, text: str
 ) -> None:
     path = write(tmp_path / name, text)
-    assert refused(file=path).startswith(f"{path}: can't be read: ")
+    assert rejected(file=path).startswith(f"{path}: can't be read: ")
 
 
 @pytest.mark.parametrize("value", ["12345", "[1, 2]", "true", "{a: b}"])
-def test_a_key_of_a_wrong_type_is_refused_without_showing_it(tmp_path: Path, value: str) -> None:
-    message = refused(file=write(tmp_path / "s.yaml", f"api_key: {value}"))
+def test_a_key_of_a_wrong_type_is_rejected_without_showing_it(tmp_path: Path, value: str) -> None:
+    message = rejected(file=write(tmp_path / "s.yaml", f"api_key: {value}"))
     assert message == "CIO_API_KEY: input should be a valid string"
 
 
@@ -303,9 +303,9 @@ def test_the_api_key_does_not_show_when_another_setting_is_wrong(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CIO_API_KEY", KEY)
-    refused({"region": "mars", "base_url": "no"})
+    rejected({"region": "mars", "base_url": "no"})
     monkeypatch.setenv("CIO_API_KEY_FILE", str(tmp_path))
-    refused()
+    rejected()
 
 
 def test_an_empty_variable_overrides_the_file_with_the_default(
@@ -321,7 +321,7 @@ def test_an_empty_variable_overrides_the_file_with_the_default(
 
 
 def test_settings_report_every_cross_field_mistake() -> None:
-    message = refused(
+    message = rejected(
         {
             "base_url": "nowhere",
             "http_ingest": "0.0.0.0:8088",
@@ -334,7 +334,7 @@ def test_settings_report_every_cross_field_mistake() -> None:
 
 
 def test_settings_report_field_and_cross_field_mistakes_together(tmp_path: Path) -> None:
-    lines = refused(
+    lines = rejected(
         {
             "region": "mars",
             "concurrency": "many",
@@ -360,20 +360,20 @@ def test_settings_report_field_and_cross_field_mistakes_together(tmp_path: Path)
 
 def test_settings_report_a_mistake_once_if_a_field_fails(tmp_path: Path) -> None:
     file = write(tmp_path / "s.yaml", "http_ingest: 0.0.0.0:8088\nhttp_ingest_write_key: 5\n")
-    assert refused(file=file) == "CIO_HTTP_INGEST_WRITE_KEY: input should be a valid string"
+    assert rejected(file=file) == "CIO_HTTP_INGEST_WRITE_KEY: input should be a valid string"
 
 
 def test_settings_file_problem_is_reported_with_the_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CIO_REGION", "mars")
-    first, second = refused(file=write(tmp_path / "s.yaml", "api: [")).splitlines()
+    first, second = rejected(file=write(tmp_path / "s.yaml", "api: [")).splitlines()
     assert first.startswith(f"{tmp_path}/s.yaml: can't be read: line 2: ")
     assert second.startswith("CIO_REGION: ")
 
 
 def test_settings_file_with_a_key_twice_is_rejected_by_line(tmp_path: Path) -> None:
-    message = refused(file=write(tmp_path / "s.yaml", f"api_key: {KEY}\nregion: eu\nregion: us"))
+    message = rejected(file=write(tmp_path / "s.yaml", f"api_key: {KEY}\nregion: eu\nregion: us"))
     assert "s.yaml: can't be read: line 3: the key 'region' stands twice" in message
 
 
@@ -388,7 +388,7 @@ def test_settings_file_with_a_key_twice_is_rejected_by_line(tmp_path: Path) -> N
     ],
 )
 def test_hostile_settings_file_is_rejected(text: str, tmp_path: Path) -> None:
-    message = refused(file=write(tmp_path / "s.yaml", text))
+    message = rejected(file=write(tmp_path / "s.yaml", text))
     assert message.startswith(f"{tmp_path}/s.yaml: can't be read: ")
     assert len(message) < 500
 
@@ -397,12 +397,12 @@ def test_settings_file_that_is_a_fifo_or_device_is_rejected(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "s.yaml")
     (tmp_path / "s.toml").symlink_to("/dev/zero")
     for name in ("s.yaml", "s.toml"):
-        assert "expected a regular file" in refused(file=tmp_path / name)
+        assert "expected a regular file" in rejected(file=tmp_path / name)
 
 
 def test_merge_key_in_a_settings_file_is_unknown(tmp_path: Path) -> None:
     text = "x: &x {region: eu}\n<<: *x\n"
-    assert "<<: there is no such setting" in refused(file=write(tmp_path / "s.yaml", text))
+    assert "<<: there is no such setting" in rejected(file=write(tmp_path / "s.yaml", text))
 
 
 @pytest.mark.parametrize("name", ["site_id_file", "overlay_watch", "concurrency", "email"])
@@ -427,6 +427,6 @@ def test_socket_mode_in_a_yaml_file_is_octal(written: str, mode: int, tmp_path: 
 
 
 def test_settings_report_every_credential_file(tmp_path: Path) -> None:
-    message = refused({"site_id_file": str(tmp_path / "a"), "api_key_file": str(tmp_path / "b")})
+    message = rejected({"site_id_file": str(tmp_path / "a"), "api_key_file": str(tmp_path / "b")})
     assert "CIO_SITE_ID_FILE" in message
     assert "CIO_API_KEY_FILE" in message

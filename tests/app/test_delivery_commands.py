@@ -30,7 +30,7 @@ async def caller(
 
 @pytest.fixture
 async def two_dead(caller: Caller) -> Caller:
-    """A sidecar with two dead letters: a track event, and an identify refused with 422."""
+    """A sidecar with two dead letters: a track event, and an identify rejected with 422."""
     await caller.die(
         track({"total": 99.5, "email": "ann@example.com"}, message_id=ulid(1), user_id="ann-77")
     )
@@ -152,13 +152,13 @@ async def test_replay_sends_again_under_the_same_message_id(
     two_dead: Caller, fake: FakeCustomerIO
 ) -> None:
     finished = await operate(two_dead, "dead-letters", "replay", "--status", "400")
-    assert finished == (0, "1 replayed, 0 dropped, 0 refused\n", "")
+    assert finished == (0, "1 replayed, 0 dropped, 0 rejected\n", "")
     await two_dead.settled()
     assert [event["id"] for event in fake.events] == [ulid(1)]
     assert await left(two_dead) == [ulid(2)]
 
 
-async def test_replay_names_what_the_tables_refuse_and_exits_1(
+async def test_replay_names_what_the_tables_reject_and_exits_1(
     make_settings: Callable[..., Settings], fake: FakeCustomerIO, tmp_path: Any
 ) -> None:
     async with calling(make_settings(), fake) as caller:
@@ -169,14 +169,14 @@ async def test_replay_names_what_the_tables_refuse_and_exits_1(
     )
     async with calling(make_settings(overlay=tmp_path), fake) as caller:
         finished = await operate(caller, "dead-letters", "replay", "--all", "--json")
-        refusal, counts = finished.lines
+        rejection, counts = finished.lines
         assert finished.code == 1
-        assert (refusal["message_id"], refusal["status"]) == (ulid(1), "refused")
-        assert refusal["violations"][0]["field"] == "properties.x"
-        assert counts == {"replayed": 1, "dropped": 0, "refused": 1}
+        assert (rejection["message_id"], rejection["status"]) == (ulid(1), "rejected")
+        assert rejection["violations"][0]["field"] == "properties.x"
+        assert counts == {"replayed": 1, "dropped": 0, "rejected": 1}
         finished = await operate(caller, "dead-letters", "replay", ulid(1))
         assert finished.code == 1
-        assert finished.out.startswith(f"refused  {ulid(1)}  properties.x: ")
+        assert finished.out.startswith(f"rejected  {ulid(1)}  properties.x: ")
 
 
 async def test_replay_names_the_ids_of_which_there_is_no_dead_letter_and_exits_1(
@@ -186,7 +186,7 @@ async def test_replay_names_the_ids_of_which_there_is_no_dead_letter_and_exits_1
     finished = await operate(two_dead, "dead-letters", "replay", *ids)
     assert finished == (
         1,
-        f"not found  {ulid(9)}\nnot found  {ulid(8)}\n1 replayed, 0 dropped, 0 refused\n",
+        f"not found  {ulid(9)}\nnot found  {ulid(8)}\n1 replayed, 0 dropped, 0 rejected\n",
         "",
     )
     # It is there, and the other options exclude it.
@@ -208,7 +208,7 @@ async def test_replay_into_a_full_queue_tells_how_far_it_came_and_exits_3(
         await caller.fill()
         finished = await operate(caller, "dead-letters", "replay", "--all")
         assert finished.code == 3
-        assert finished.out == "0 replayed, 0 dropped, 0 refused\n"
+        assert finished.out == "0 replayed, 0 dropped, 0 rejected\n"
         assert "RESOURCE_EXHAUSTED: the queue is full" in finished.err
 
 
@@ -249,7 +249,7 @@ async def test_purge_asks_on_a_terminal(
     finally:
         os.close(terminal)
         os.close(its_end)
-    assert b"Remove every dead letter, for good?" in finished.stderr
+    assert b"Permanently remove every dead letter?" in finished.stderr
     assert finished.returncode == code
     assert len(await left(two_dead)) == kept
 

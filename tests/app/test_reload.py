@@ -132,10 +132,10 @@ async def test_reloads_are_counted(
         await until(lambda: reloader.reloads["taken up"] == 1, "a reload")
         (folder / "default.yaml").write_text("[")
         caller.sidecar.reload()
-        await until(lambda: reloader.reloads["refused"] == 1, "a refusal")
+        await until(lambda: reloader.reloads["rejected"] == 1, "a rejection")
         shown = await metrics(caller.sidecar)
         assert shown["cio_tables_reloads_total{result=taken_up}"] == 1
-        assert shown["cio_tables_reloads_total{result=refused}"] == 1
+        assert shown["cio_tables_reloads_total{result=rejected}"] == 1
         assert shown["cio_tables_loaded_timestamp_seconds"] >= before
 
 
@@ -167,7 +167,7 @@ async def test_reloader_continues_after_an_unexpected_error(
         with monkeypatch.context() as patched:
             patched.setattr("cio_sidecar.app.reload.load_tables", lambda _: 1 // 0)
             caller.sidecar.reload()
-            await until(lambda: reloader.reloads["refused"] == 1, "a failed reload")
+            await until(lambda: reloader.reloads["rejected"] == 1, "a failed reload")
         caller.sidecar.reload()
         await until(lambda: reloader.reloads["taken up"] == 1, "a reload")
 

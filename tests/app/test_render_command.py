@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from tests.app.command import run
 
-SAMPLES = files("cio_sidecar.app").joinpath("samples.ndjson").read_bytes()
+SAMPLES = files("cio_sidecar.cli").joinpath("samples.ndjson").read_bytes()
 TRACK = {
     "type": "track",
     "event": "Order Completed",
@@ -237,7 +237,7 @@ def overlay(tmp_path: Path) -> Path:
     return folder
 
 
-def test_an_overlay_is_applied_and_its_required_rows_refuse(overlay: Path) -> None:
+def test_an_overlay_is_applied_and_its_required_rows_reject(overlay: Path) -> None:
     given = {**TRACK, "properties": {"order_id": "SO-1"}}
     (line,) = lines(render("--overlay", str(overlay), stdin=given))
     assert line["requests"][0]["body"]["attributes"] == {
@@ -246,9 +246,9 @@ def test_an_overlay_is_applied_and_its_required_rows_refuse(overlay: Path) -> No
         "source": "sidecar",
         "userId": "u1",
     }
-    refused = render("--overlay", str(overlay), stdin=TRACK)
-    assert refused.exit_code == 1
-    assert violations(lines(refused)[0]) == [("properties.order_id", "REQUIRED")]
+    rejected = render("--overlay", str(overlay), stdin=TRACK)
+    assert rejected.exit_code == 1
+    assert violations(lines(rejected)[0]) == [("properties.order_id", "REQUIRED")]
 
 
 def test_an_overlay_that_can_not_be_used_is_named(tmp_path: Path) -> None:

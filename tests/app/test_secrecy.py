@@ -20,7 +20,7 @@ from tests.app.command import run, serving
 
 SAMPLES = [
     orjson.loads(line)
-    for line in files("cio_sidecar.app").joinpath("samples.ndjson").read_bytes().splitlines()
+    for line in files("cio_sidecar.cli").joinpath("samples.ndjson").read_bytes().splitlines()
 ]
 
 PRIVATE = "privat-5d41402a"
@@ -49,7 +49,7 @@ def secrets() -> set[str]:
 
 
 def bad_events() -> list[event_pb2.Event]:
-    """Events that are refused, each for a reason of its own."""
+    """Events that are rejected, each for a reason of its own."""
     who = f"{PRIVATE}@example.com"
     track = event_pb2.Track(event=PRIVATE)
 
@@ -85,7 +85,7 @@ async def test_no_log_line_and_no_metric_holds_a_secret(
     env: dict[str, str], fake: FakeCustomerIO, until: Callable[..., Any], api: str
 ) -> None:
     env |= {"CIO_HTTP_LISTEN": "127.0.0.1:0", "CIO_API": api, "CIO_LOG_LEVEL": "debug"}
-    # In turn: the credentials are refused, the service is down, requests are refused for good,
+    # In turn: the credentials are rejected, the service is down, requests are rejected permanently,
     # an answer is no answer; then all is well.
     troubles = [(401, 2), (503, 1), (400, 3), (302, 1), (207, 1), (422, 1)]
     events = [from_event(sample) for sample in SAMPLES]

@@ -21,7 +21,7 @@ from cio_sidecar.app.sidecar import Sidecar
 
 from tests.app.command import Finished, assert_no_traceback, end_of_input, run, start
 
-SAMPLES = files("cio_sidecar.app").joinpath("samples.ndjson").read_bytes()
+SAMPLES = files("cio_sidecar.cli").joinpath("samples.ndjson").read_bytes()
 
 
 def event(message_id: str = "", **fields: Any) -> bytes:
@@ -71,7 +71,7 @@ async def test_a_missing_message_id_is_filled_in_and_told(sidecar: Sidecar, abse
     assert all(len(message_id) == 26 for message_id in ids)
 
 
-async def test_bad_lines_are_refused_by_field_and_the_good_ones_sent(
+async def test_bad_lines_are_rejected_by_field_and_the_good_ones_sent(
     sidecar: Sidecar, fake: FakeCustomerIO, until: Callable[..., Any]
 ) -> None:
     deep = b'{"a":' * 1010 + b"null" + b"}" * 1010
@@ -118,12 +118,12 @@ async def test_bad_lines_are_refused_by_field_and_the_good_ones_sent(
     await until(lambda: len(fake.events) == 2, "the good ones")
 
 
-async def test_an_event_too_large_for_a_call_is_refused_and_the_next_one_sent(
+async def test_an_event_too_large_for_a_call_is_rejected_and_the_next_one_sent(
     sidecar: Sidecar,
 ) -> None:
     finished = await send(sidecar, event("m1", properties={"a": "x" * 17_000_000}) + event("m2"))
     assert finished.code == 1
-    assert statuses(finished) == ["refused", "accepted"]
+    assert statuses(finished) == ["rejected", "accepted"]
     (violation,) = finished.lines[0]["violations"]
     assert violation["reason"] == "TOO_LARGE"
     assert "line 1" in violation["description"]
@@ -212,7 +212,7 @@ async def test_it_waits_for_a_sidecar_that_is_still_starting(
         process = await start("send", "--target", target, "--patience", "60")
         assert process.stdin is not None
         process.stdin.write(event("m1"))
-        # It has knocked once, and was turned away.
+        # It has knocked once, and was rejected.
         (await asyncio.get_running_loop().sock_accept(closing))[0].close()
     async with Sidecar(make_settings(listen=target)):
         out, err = await end_of_input(process)

@@ -133,7 +133,7 @@ async def test_a_flag_goes_before_a_variable_and_that_before_the_file(
         assert "(api auto, profile documented)" in served.log[0]
 
 
-async def test_a_disk_that_fails_while_serving_refuses_and_is_told_and_mends(
+async def test_a_disk_that_fails_while_serving_rejects_and_is_told_and_mends(
     env: dict[str, str], fake: FakeCustomerIO, until: Callable[..., Any]
 ) -> None:
     async with serving(env) as served:
@@ -147,7 +147,7 @@ async def test_a_disk_that_fails_while_serving_refuses_and_is_told_and_mends(
         assert "can't be written" in str(caught.value.details())
         resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, limits)
         await send(served.address, "m2")
-        await until(lambda: len(fake.events) == 2, "delivery after the disk is mended")
+        await until(lambda: len(fake.events) == 2, "delivery after the disk is fixed")
         await stop(served, signal.SIGTERM)
 
 
@@ -274,7 +274,7 @@ async def test_dev_once_can_be_run_twice_at_the_same_time_and_by_v1() -> None:
     assert "PUT /api/v1/customers/" in finished[1].out
 
 
-async def test_dev_with_tables_that_refuse_a_sample_says_so_and_exits_1(tmp_path: Path) -> None:
+async def test_dev_with_tables_that_reject_a_sample_says_so_and_exits_1(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "table: page\nrows:\n"
         "  - {key: data.x, level: required, from: properties.x, doc: Never there.}\n"

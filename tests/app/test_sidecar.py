@@ -1,4 +1,4 @@
-"""A running sidecar as an operator sees it: health, metrics, logs, and starts that are refused."""
+"""A running sidecar as an operator sees it: health, metrics, logs, and starts that are rejected."""
 
 import asyncio
 import logging
@@ -57,7 +57,7 @@ def logged(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= level]
 
 
-async def start_refused(settings: Settings) -> str:
+async def start_rejected(settings: Settings) -> str:
     with pytest.raises(ConfigError) as caught:
         async with Sidecar(settings):
             pass
@@ -108,7 +108,7 @@ async def test_metrics_count_what_came_in_and_what_became_of_it(
         after = await metrics(sidecar)
     assert after["cio_events_received_total{status=accepted}"] == 2
     assert after["cio_events_received_total{status=duplicate}"] == 1
-    assert after["cio_events_received_total{status=refused}"] == 1
+    assert after["cio_events_received_total{status=rejected}"] == 1
     assert after["cio_events_warned_total"] == 1
     assert after["cio_events_delivered_total"] == 2
     assert after["cio_requests_total{status=200}"] >= 1
@@ -242,21 +242,21 @@ async def test_a_server_that_is_not_customer_io_loses_no_event(
         await until(lambda: len(fake.events) == 1, "the kept event")
 
 
-# Starts that are refused
+# Starts that are rejected
 
 
-async def test_missing_credentials_refuse_the_start(make_settings: Make, tmp_path: Path) -> None:
-    assert "CIO_SITE_ID must be set" in await start_refused(make_settings(site_id=""))
+async def test_missing_credentials_reject_the_start(make_settings: Make, tmp_path: Path) -> None:
+    assert "CIO_SITE_ID must be set" in await start_rejected(make_settings(site_id=""))
     # Nothing was touched.
     assert not (tmp_path / "data").exists()
 
 
-async def test_an_http_port_in_use_refuses_the_start_and_frees_the_data(
+async def test_an_http_port_in_use_rejects_the_start_and_frees_the_data(
     make_settings: Make,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        message = await start_refused(make_settings(http_listen=address))
+        message = await start_rejected(make_settings(http_listen=address))
     assert message.startswith("CIO_HTTP_LISTEN: ")
     assert "in use" in message
     async with Sidecar(make_settings(http_listen=address)):
@@ -265,13 +265,13 @@ async def test_an_http_port_in_use_refuses_the_start_and_frees_the_data(
 
 @pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1", "127.0.0.1:x", "h:99999", "h:-1", ":"])
 async def test_an_http_address_that_is_none_is_named(make_settings: Make, listen: str) -> None:
-    message = await start_refused(make_settings(http_listen=listen))
+    message = await start_rejected(make_settings(http_listen=listen))
     assert message == f"CIO_HTTP_LISTEN: expected host:port or off, got {listen!r}"
 
 
 @pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1", "127.0.0.1:x", "h:99999", ":"])
 async def test_a_grpc_address_that_is_none_is_named(make_settings: Make, listen: str) -> None:
-    message = await start_refused(make_settings(listen=listen))
+    message = await start_rejected(make_settings(listen=listen))
     assert message == f"CIO_LISTEN: expected host:port or unix:PATH, got {listen!r}"
 
 
@@ -286,7 +286,7 @@ async def test_a_grpc_address_that_is_none_is_named(make_settings: Make, listen:
 async def test_an_address_that_can_not_be_had_is_named(
     make_settings: Make, listen: str, why: str
 ) -> None:
-    message = await start_refused(make_settings(listen=listen))
+    message = await start_rejected(make_settings(listen=listen))
     assert message.startswith(f"CIO_LISTEN: can't listen on {listen}: ")
     assert why in message
 
@@ -296,7 +296,7 @@ async def test_a_data_folder_that_can_not_be_made_is_named(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        message = await start_refused(make_settings(data_dir=folder))
+        message = await start_rejected(make_settings(data_dir=folder))
         assert message.startswith("CIO_DATA_DIR: ")
         assert str(tmp_path / "file") in message
 
@@ -307,16 +307,16 @@ async def test_a_queue_file_that_is_none_is_named_and_left_alone(
     (tmp_path / "data").mkdir()
     queue = tmp_path / "data" / "queue.sqlite3"
     queue.write_bytes(b"no database at all, but of some length" * 100)
-    message = await start_refused(make_settings())
+    message = await start_rejected(make_settings())
     assert message.startswith(f"CIO_DATA_DIR: {queue} is damaged")
     assert queue.read_bytes().startswith(b"no database")
 
 
-async def test_a_second_sidecar_on_the_same_data_is_refused(
+async def test_a_second_sidecar_on_the_same_data_is_rejected(
     make_settings: Make, tmp_path: Path
 ) -> None:
     async with Sidecar(make_settings()) as first:
-        message = await start_refused(make_settings(listen="127.0.0.1:0"))
+        message = await start_rejected(make_settings(listen="127.0.0.1:0"))
         assert message.startswith("CIO_DATA_DIR: ")
         assert str(tmp_path / "data" / "queue.sqlite3") in message
         assert "in use by another cio-sidecar" in message
@@ -329,14 +329,14 @@ async def test_an_overlay_folder_that_is_missing_or_empty_is_named(
     make_settings: Make, tmp_path: Path
 ) -> None:
     folder = tmp_path / "tables"
-    missing = await start_refused(make_settings(overlay=folder))
+    missing = await start_rejected(make_settings(overlay=folder))
     assert missing == f"CIO_OVERLAY: there is no folder {folder}"
     folder.mkdir()
     (folder / "notes.txt").write_text("no table")
-    empty = await start_refused(make_settings(overlay=folder))
+    empty = await start_rejected(make_settings(overlay=folder))
     assert empty == f"CIO_OVERLAY: the folder {folder} holds no tables (*.yaml)"
     (folder / "page.yaml").write_bytes(b"\xff\xfe")
-    assert str(folder / "page.yaml") in await start_refused(make_settings(overlay=folder))
+    assert str(folder / "page.yaml") in await start_rejected(make_settings(overlay=folder))
 
 
 async def test_every_mistake_in_an_overlay_is_named_by_file_and_line(
@@ -348,7 +348,7 @@ async def test_every_mistake_in_an_overlay_is_named_by_file_and_line(
         "table: page\nrows:\n  - key: data.x\n    level: sometimes\n    value: 1\n    doc: d\n"
     )
     (folder / "b.yaml").write_text("table: [page\n")
-    message = await start_refused(make_settings(overlay=folder))
+    message = await start_rejected(make_settings(overlay=folder))
     assert f"{folder / 'a.yaml'}:4" in message
     assert "sometimes" in message
     assert f"{folder / 'b.yaml'}:" in message
@@ -360,7 +360,7 @@ async def test_start_names_a_proxy_that_can_not_be_used(
     monkeypatch.setenv("https_proxy", "http://ann:secret@:x")
     monkeypatch.setenv("no_proxy", "")
     settings = make_settings(base_url="https://cio.invalid")
-    message = await start_refused(settings)
+    message = await start_rejected(settings)
     assert message.startswith("https_proxy: expected")
     assert "secret" not in message
     # Nothing was touched.

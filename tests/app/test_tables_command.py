@@ -1,4 +1,4 @@
-"""``cio-sidecar tables``: what is in force, where it comes from, and what is wrong with it."""
+"""``cio-sidecar tables``: what is current, where it comes from, and what is wrong with it."""
 
 import os
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_diff_shows_what_is_added_replaced_and_removed(overlay: Path) -> None:
 def test_check_counts_the_rows_of_good_tables(overlay: Path) -> None:
     result = tables("check", str(overlay))
     assert result.exit_code == 0
-    assert result.output == f"no mistakes; rows of {overlay} in force: 2\n"
+    assert result.output == f"no mistakes; effective rows of {overlay}: 2\n"
 
 
 def test_check_notes_an_input_that_no_event_over_grpc_has(overlay: Path) -> None:
@@ -162,9 +162,9 @@ def test_a_setting_that_changes_tables_is_shown_with_them() -> None:
     assert "_timestamp" not in tables("show", "identify").output
     shown = tables("show", "identify", "--identify-timestamp", "true").output
     assert "_timestamp (optional) from timestamp" in shown
-    refused = tables("list", "--profile", "documented", "--keep-device-events", "true")
-    assert refused.exit_code == 2
-    assert "CIO_KEEP_DEVICE_EVENTS: only the profile standard" in refused.output
+    rejected = tables("list", "--profile", "documented", "--keep-device-events", "true")
+    assert rejected.exit_code == 2
+    assert "CIO_KEEP_DEVICE_EVENTS: only the profile standard" in rejected.output
 
 
 def test_variables_set_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

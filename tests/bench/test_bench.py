@@ -66,7 +66,7 @@ def test_a_benchmark_delivers_what_it_sends_and_says_how_fast(tmp_path: Path) ->
         (("--seconds", "0"), "--seconds"),
     ],
 )
-def test_what_can_not_be_measured_is_refused(arguments: tuple[str, ...], words: str) -> None:
+def test_what_can_not_be_measured_is_rejected(arguments: tuple[str, ...], words: str) -> None:
     ran = run(*arguments)
     assert ran.returncode == 2
     assert words in ran.stderr

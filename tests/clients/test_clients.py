@@ -109,7 +109,7 @@ async def test_the_example_shows_every_way_of_calling(
     lines = output.decode().splitlines()
     assert lines[0] == "one: EVENT_STATUS_ACCEPTED"
     assert set(lines[1:-2]) == {"batch: EVENT_STATUS_ACCEPTED"}
-    assert lines[-2:] == ["refused: userId NO_PERSON", "stream: 100 acked"]
+    assert lines[-2:] == ["rejected: userId NO_PERSON", "stream: 100 acked"]
 
 
 @any_language
@@ -160,7 +160,7 @@ def test_what_is_wrong_with_an_event_is_read_from_the_details(language: str) -> 
         field="properties.é", reason="TOO_LARGE", description="too large: é"
     )
     bad = error_details_pb2.BadRequest(field_violations=[violation])
-    info = error_details_pb2.ErrorInfo(reason="EVENT_REFUSED", domain="cio-sidecar")
+    info = error_details_pb2.ErrorInfo(reason="EVENT_REJECTED", domain="cio-sidecar")
     moody = Moody([failure(grpc.StatusCode.INVALID_ARGUMENT, info, bad)])
     with served(moody) as address, Driver(driver(language), address) as running:
         (answer,) = running.send([line(messageId="m1")], SECONDS)

@@ -50,7 +50,7 @@ cases:
     covers: []
     profile: documented
     event: {type: page, messageId: m3, name: Home}
-    refuse: [{field: userId, reason: NO_PERSON}]
+    reject: [{field: userId, reason: NO_PERSON}]
 """
 
 
@@ -191,7 +191,7 @@ def test_a_driver_that_is_not_there_is_named(cases: Path) -> None:
         ),
     ],
 )
-def test_options_that_make_no_sense_are_refused(
+def test_options_that_make_no_sense_are_rejected(
     cases: Path, options: list[str], words: str
 ) -> None:
     code, output = run(cases, *options)
@@ -256,12 +256,12 @@ def test_receipts_are_read() -> None:
     failed = answer_of(b'{"status": "failed", "code": "UNAVAILABLE", "message": "gone"}')
     assert str(failed) == "UNAVAILABLE: gone"
     violation = b'{"field": "userId", "reason": "NO_PERSON", "description": "d"}'
-    refused = answer_of(b'{"status": "refused", "violations": [%s]}' % violation)
-    assert refused.violations == [("userId", "NO_PERSON", "d")]
+    rejected = answer_of(b'{"status": "rejected", "violations": [%s]}' % violation)
+    assert rejected.violations == [("userId", "NO_PERSON", "d")]
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"[]", b'{"status": "sent"}', b'{"status": "refused", "violations": [1]}']
+    "line", [b"", b"[]", b'{"status": "sent"}', b'{"status": "rejected", "violations": [1]}']
 )
 def test_what_is_no_receipt_is_told(line: bytes) -> None:
     with pytest.raises(ValueError, match="expected a receipt such as"):

@@ -77,7 +77,7 @@ def receipt_of(stub: Any, line: dict[str, Any], manner: str) -> dict[str, Any]:
             detail.Unpack(bad)
         return {
             "message_id": line.get("messageId", ""),
-            "status": "refused",
+            "status": "rejected",
             "violations": [
                 {"field": each.field, "reason": each.reason, "description": each.description}
                 for each in bad.field_violations

@@ -37,11 +37,11 @@ class Toy(ingest_pb2_grpc.IngestServiceServicer):
     reorders: bool = False
     """Puts what failed behind the person's other events."""
     hurries: bool = False
-    """Doesn't heed Retry-After."""
+    """Doesn't honour Retry-After."""
     renames: bool = False
     """Gives an event another id each time it is sent."""
     insists: bool = False
-    """Tries again what was refused."""
+    """Tries again what was rejected."""
     believes: bool = False
     """Takes a web page for Customer.io's answer."""
     mute: bool = False

@@ -9,7 +9,7 @@ from cio_conformance.cli import main
 from cio_conformance.workbench.coverage.measure import Coverage, RowCoverage, Standing, measure
 from cio_conformance.workbench.coverage.states import Column, State
 from cio_sidecar.mapping.authoring.profiles import TableSet, load_profile
-from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping_options import MappingOptions
 from click.testing import CliRunner
 
 PROFILES = ("documented", "standard")
@@ -17,7 +17,7 @@ TAKEN = "expect: {v1: [], v2: []}"
 
 
 @cache
-def load(profile: str, options: Options) -> TableSet:
+def load(profile: str, options: MappingOptions) -> TableSet:
     return load_profile(profile, (), options)
 
 
@@ -47,8 +47,8 @@ def idle(name: str, api: str = "v1") -> dict[str, str]:
     }
 
 
-def refused(field: str, reason: str) -> str:
-    return f"refuse: [{{field: {field}, reason: {reason}}}]"
+def rejected(field: str, reason: str) -> str:
+    return f"reject: [{{field: {field}, reason: {reason}}}]"
 
 
 def test_the_suites_own_cases_cover_every_state_of_every_row() -> None:
@@ -119,23 +119,23 @@ def test_a_taken_event_exercises_the_states_of_its_rows(
 @pytest.mark.parametrize(
     ("name", "event", "end", "expected"),
     [
-        ("person.person", "{type: track, event: E}", refused("userId", "NO_PERSON"), ["missing"]),
-        ("default.data.userId", "{type: track, event: E}", refused("userId", "NO_PERSON"), []),
-        ("default.name", "{type: track, event: 5}", refused("event", "REQUIRED"), ["wrong type"]),
+        ("person.person", "{type: track, event: E}", rejected("userId", "NO_PERSON"), ["missing"]),
+        ("default.data.userId", "{type: track, event: E}", rejected("userId", "NO_PERSON"), []),
+        ("default.name", "{type: track, event: 5}", rejected("event", "REQUIRED"), ["wrong type"]),
         ("default.data", "{type: track, event: 5, properties: {a: 1}}",
-         refused("event", "REQUIRED"), []),
+         rejected("event", "REQUIRED"), []),
         ("default.data", "{type: track, properties: [1]}",
-         refused("properties", "WRONG_TYPE"), ["wrong type"]),
+         rejected("properties", "WRONG_TYPE"), ["wrong type"]),
         ("default.data", "{type: track, event: E, userId: u, "
          "properties: {a: {$repeat: x, times: 100000}}}",
-         refused("properties", "TOO_LARGE"), ["over limit"]),
+         rejected("properties", "TOO_LARGE"), ["over limit"]),
         ("default.data", "{type: track, event: E, userId: u, properties: {a: 1}}",
-         refused("properties", "TOO_LARGE"), []),
+         rejected("properties", "TOO_LARGE"), []),
         ("global.anonymous_id", "{type: track, event: E, userId: u, anonymousId: "
-         "{$repeat: x, times: 151}}", refused("userId", "TOO_LARGE"), []),
+         "{$repeat: x, times: 151}}", rejected("userId", "TOO_LARGE"), []),
     ],
 )  # fmt: skip
-def test_a_refused_event_exercises_the_state_that_it_is_refused_for(
+def test_a_rejected_event_exercises_the_state_that_it_is_rejected_for(
     name: str, event: str, end: str, expected: list[str]
 ) -> None:
     assert states(name, event, end) == expected
@@ -217,7 +217,7 @@ def test_a_row_of_another_event_type_is_a_mistake() -> None:
 
 def test_a_row_of_another_profile_is_a_mistake() -> None:
     event = "{type: identify, userId: u, traits: {a: 1}}"
-    end = "profile: documented, refuse: [{field: a, reason: B}]"
+    end = "profile: documented, reject: [{field: a, reason: B}]"
     (mistake,) = measured(event, end, '"identify.*"').mistakes
     assert mistake.endswith("in the profile documented")
 
@@ -280,7 +280,7 @@ def test_of_ones_own_rows_a_positive_and_a_negative_case_are_enough(
     assert "not covered: page.name lacks a negative case" in lines
     (fixtures / "g.yaml").write_text(
         "family: g\ncases: [{name: n, event: {type: page}, "
-        "refuse: [{field: title, reason: REQUIRED}]}]\n"
+        "reject: [{field: title, reason: REQUIRED}]}]\n"
     )
     (fixtures / "f.yaml").write_text((fixtures / "f.yaml").read_text().replace(", page.nme", ""))
     report = fixtures / "m.md"

@@ -36,12 +36,12 @@ cases:
     events: {a1: {type: track, userId: ann, event: First}}
     scenario: [{truncate: 1, count: 1}, {malformed: html, count: 1}]
     expect: {taken: {ann: [a1]}}
-  - name: refusal
+  - name: rejection
     events:
       a1: {type: track, userId: ann, event: Bad}
       a2: {type: track, userId: ann, event: Good}
-    scenario: [{refuse: [{name: Bad}]}]
-    expect: {taken: {ann: [a2]}, refused: [a1]}
+    scenario: [{reject: [{name: Bad}]}]
+    expect: {taken: {ann: [a2]}, rejected: [a1]}
   - name: bystander
     events:
       a1: {type: track, userId: ann, event: First}
@@ -122,7 +122,7 @@ def test_a_sidecar_that_behaves_passes(cases: Path) -> None:
             {"believes": True, "drops": lambda status: status == 502},
             "the last: HTTP 502",
         ),
-        ("refusal", {"insists": True}, "a1 came again after it was refused"),
+        ("rejection", {"insists": True}, "a1 came again after it was rejected"),
         ("bystander", {"one_lane": True}, "waited 0.7 s for the end of b1, while others"),
         (
             "page",
@@ -149,7 +149,7 @@ def test_an_order_across_persons_that_is_not_kept_fails(cases: Path) -> None:
 
 
 def test_after_a_sidecar_is_stuck_the_other_cases_are_not_run(cases: Path) -> None:
-    result = run(cases, "--filter", "trouble|refusal", patience=0.3, mute=True)
+    result = run(cases, "--filter", "trouble|rejection", patience=0.3, mute=True)
     assert result.exit_code == 1
     assert "not run: a plain track event, sent after its start, was not delivered" in result.output
     assert result.output.splitlines()[-1] == "0 passed, 2 failed, 0 skipped"
@@ -194,7 +194,7 @@ def test_what_delivery_must_withstand_has_cases() -> None:
     assert {step.status for step in played} >= {400, 413, 429, 500, 502, 503, 504}
     assert {step.cut for step in played} >= {"before", "after", "headers"}
     assert {step.malformed for step in played} >= {"html", "json", "indexes"}
-    for kind in ("delay_ms", "truncate", "refuse", "rate", "retry_after"):
+    for kind in ("delay_ms", "truncate", "reject", "rate", "retry_after"):
         assert any(getattr(step, kind) for step in played), kind
 
 
@@ -202,7 +202,7 @@ def test_what_delivery_must_withstand_has_cases() -> None:
     ("more", "mistake"),
     [
         ({"expect": {"taken": {"u": ["a", "b"]}}}, "each of the events a ends once"),
-        ({"expect": {"taken": {"u": ["a"]}, "refused": ["a"]}}, "each of the events a ends once"),
+        ({"expect": {"taken": {"u": ["a"]}, "rejected": ["a"]}}, "each of the events a ends once"),
         ({"expect": {"taken": {"v": ["a"]}}}, "a: not of v"),
         ({"play": [{"fake": []}]}, "each of the events a is sent once"),
         ({"play": [{"send": ["a"], "asked": 1}]}, "give exactly one of"),
@@ -213,7 +213,7 @@ def test_what_delivery_must_withstand_has_cases() -> None:
         ({"often": 1}, "x.yaml:1: case 'n': often: there is no such key; there are name"),
     ],
 )
-def test_a_case_that_makes_no_sense_is_refused_with_its_line(
+def test_a_case_that_makes_no_sense_is_rejected_with_its_line(
     more: dict[str, Any], mistake: str
 ) -> None:
     case = {

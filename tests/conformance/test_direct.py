@@ -42,7 +42,7 @@ cases:
               id: $ulid, timestamp: $received_at, attributes: {userId: ann}}}
   - name: nobody
     event: {type: track, messageId: order-3, event: Order Completed}
-    refuse: [{field: userId, reason: NO_PERSON}]
+    reject: [{field: userId, reason: NO_PERSON}]
 """
 NO_NAMES = """\
 table: default
@@ -82,7 +82,7 @@ def test_every_case_of_the_suite_passes_in_direct_mode() -> None:
     assert result.output.splitlines()[-1].endswith(" passed, 0 failed, 0 skipped")
 
 
-def test_cases_with_a_golden_a_placeholder_and_a_refusal_pass_by_both_apis(cases: Path) -> None:
+def test_cases_with_a_golden_a_placeholder_and_a_rejection_pass_by_both_apis(cases: Path) -> None:
     result = render(cases)
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1] == "6 passed, 0 failed, 0 skipped"
@@ -106,7 +106,7 @@ def test_a_row_changed_by_an_overlay_fails_its_cases_with_a_diff(
         ("id: $ulid", "id: order-2", ['-      "id": "order-2"']),
         ("timestamp: $received_at", "timestamp: 1", ['-      "timestamp": 1']),
         ("total: 5, userId", "total: 5.0, userId", ['-        "total": 5.0,']),
-        ("    refuse: [{field: userId, reason: NO_PERSON}]", "    expect: {v1: [], v2: []}",
+        ("    reject: [{field: userId, reason: NO_PERSON}]", "    expect: {v1: [], v2: []}",
          ["expected ACCEPTED, got INVALID_ARGUMENT", "userId: NO_PERSON: "]),
     ],
 )  # fmt: skip
@@ -120,7 +120,7 @@ def test_whatever_differs_from_a_golden_fails(
         assert each in result.output
 
 
-def test_a_case_that_is_refused_against_its_golden_says_why(cases: Path) -> None:
+def test_a_case_that_is_rejected_against_its_golden_says_why(cases: Path) -> None:
     (cases / "shop.yaml").write_text(
         CASES.replace("messageId: order-1, userId: ann", "messageId: m")
     )
@@ -170,7 +170,7 @@ def test_profile_and_api_narrow_the_run(cases: Path) -> None:
         ("--patience", "3"),
     ],
 )
-def test_an_option_of_a_sidecar_is_refused(cases: Path, options: tuple[str, ...]) -> None:
+def test_an_option_of_a_sidecar_is_rejected(cases: Path, options: tuple[str, ...]) -> None:
     result = render(cases, *options)
     assert result.exit_code == 2
     assert f"--render takes no {options[0]}: it maps within this process" in result.output
@@ -215,6 +215,6 @@ def test_direct_mode_loads_neither_grpc_nor_http() -> None:
 
 def test_every_command_is_listed_and_shows_its_help() -> None:
     listed = CliRunner().invoke(main, ["--help"]).output
-    for name in ("run", "delivery", "coverage", "mutate", "bless", "new", "fake"):
+    for name in ("run", "delivery", "coverage", "mutate", "update", "new", "fake"):
         assert f"\n  {name} " in listed
         assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0

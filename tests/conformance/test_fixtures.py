@@ -6,7 +6,7 @@ from typing import get_type_hints
 import pytest
 from cio_conformance.cases.golden_cases import FixtureError, load_fixtures, parse_fixtures, select
 from cio_conformance.cases.settings import SETTINGS, Settings, options_of
-from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping_options import MappingOptions
 
 from tests.conformance.toy import CASES
 
@@ -35,21 +35,21 @@ def test_a_missing_key_is_named_with_the_line_of_its_case() -> None:
     )
 
 
-def test_a_case_with_both_ends_is_refused() -> None:
-    text = CASES.replace("    refuse:", "    expect: {v1: [], v2: []}\n    refuse:")
+def test_a_case_with_both_ends_is_rejected() -> None:
+    text = CASES.replace("    reject:", "    expect: {v1: [], v2: []}\n    reject:")
     assert mistakes(text) == (
-        "toy.yaml:24: case 'nobody': has both expect and refuse; a case has exactly one of them"
+        "toy.yaml:24: case 'nobody': has both expect and reject; a case has exactly one of them"
     )
 
 
-def test_a_case_with_no_end_is_refused() -> None:
-    text = CASES.replace("    refuse: [{field: userId, reason: NO_PERSON}]\n", "")
+def test_a_case_with_no_end_is_rejected() -> None:
+    text = CASES.replace("    reject: [{field: userId, reason: NO_PERSON}]\n", "")
     assert mistakes(text) == (
-        "toy.yaml:24: case 'nobody': has neither expect nor refuse; a case has exactly one of them"
+        "toy.yaml:24: case 'nobody': has neither expect nor reject; a case has exactly one of them"
     )
 
 
-def test_two_cases_of_one_name_are_refused() -> None:
+def test_two_cases_of_one_name_are_rejected() -> None:
     assert mistakes(CASES.replace("a visit", "a purchase")) == (
         "toy.yaml:14: case 'a purchase': line 3 has a case of this name already; rename one"
     )
@@ -69,13 +69,13 @@ cases:
     event: {type: page, n: {$repeat: x}}
   - name: 5
     event: {type: page, n: {$numbered: x}}
-    refuse: []
+    reject: []
     expect: {v1: [], v2: [{method: GET, path: /a, body: {}}]}
   - name: a
     profile: documentd
     event: {}
     warnings: [x]
-    refuse: [{field: x, reason: ""}]
+    reject: [{field: x, reason: ""}]
 """
 
 
@@ -85,18 +85,18 @@ cases:
         "1: family: is missing",
         "1: famly: there is no such key",
         "2: settings.dates: expected as_is or",
-        "4: case 'a': has neither expect nor refuse",
+        "4: case 'a': has neither expect nor reject",
         "5: case 'a': event.n: expected {$repeat",
         "6: cases.1.name: expected text",
-        "6: cases.1: has both expect and refuse",
+        "6: cases.1: has both expect and reject",
         "7: cases.1.event.n: expected {$repeat",
-        "8: cases.1.refuse: expected at least one entry",
+        "8: cases.1.reject: expected at least one entry",
         "9: cases.1.expect.v2.0.method: expected POST",
         "9: cases.1.expect: v1 has no request, but v2 has",
         "10: case 'a': line 4 has a case of this name",
         "10: case 'a': has warnings, but",
         "11: case 'a': profile: expected documented",
-        "14: case 'a': refuse.0.reason: expected text that",
+        "14: case 'a': reject.0.reason: expected text that",
     ],
 )
 def test_every_mistake_of_a_file_is_told_with_the_others(mistake: str) -> None:
@@ -129,7 +129,7 @@ def test_short_forms_are_written_out() -> None:
         "{$merge: [5]}",
     ],
 )
-def test_a_misspelt_short_form_is_refused(wrong: str) -> None:
+def test_a_misspelt_short_form_is_rejected(wrong: str) -> None:
     assert mistakes(CASES.replace("{total: 5}", wrong, 1)).startswith(
         "toy.yaml:5: case 'a purchase': event.properties: expected {$repeat: text, times: number}"
     )
@@ -161,7 +161,7 @@ def test_a_familys_settings_are_text_by_name_in_order() -> None:
         "overlay",
     ],
 )
-def test_a_setting_that_a_fixture_may_not_change_is_refused_with_those_it_may(name: str) -> None:
+def test_a_setting_that_a_fixture_may_not_change_is_rejected_with_those_it_may(name: str) -> None:
     text = f"{CASES}settings:\n  event_id: ulid\n  {name}: x\n"
     line = len(text.splitlines())
     assert mistakes(text) == (
@@ -177,8 +177,8 @@ def test_a_setting_that_a_fixture_may_not_change_is_refused_with_those_it_may(na
         ("event_id: ullid", 'expected as_is or ulid, got "ullid"'),
         ("dates: seconds", 'expected as_is or unix_seconds, got "seconds"'),
         ("email: true", "expected plain or hash_only, got true"),
-        ("limits: [refuse]", 'expected refuse or truncate, got ["refuse"]'),
-        ("limits:", "expected refuse or truncate, got nothing"),
+        ("limits: [reject]", 'expected reject or truncate, got ["reject"]'),
+        ("limits:", "expected reject or truncate, got nothing"),
         ("identify_timestamp: yes", 'expected true or false, got "yes"'),
         ("keep_device_events: 1", "expected true or false, got 1"),
         ("deny_traits: 5", "expected names, as a list or separated by commas, got 5"),
@@ -191,7 +191,7 @@ def test_a_setting_that_a_fixture_may_not_change_is_refused_with_those_it_may(na
         ("evnt_id: ulid", "there is no such key; did you mean event_id?"),
     ],
 )
-def test_a_setting_that_the_sidecar_would_not_take_is_refused(setting: str, expected: str) -> None:
+def test_a_setting_that_the_sidecar_would_not_take_is_rejected(setting: str, expected: str) -> None:
     name = setting.partition(":")[0]
     assert mistakes(f"settings:\n  {setting}\n{CASES}").startswith(
         f"toy.yaml:2: settings.{name}: {expected}"
@@ -209,8 +209,8 @@ def test_device_events_are_kept_where_the_profile_knows_them_alone() -> None:
 
 def test_the_settings_of_a_fixture_are_those_of_the_mapping() -> None:
     hints = get_type_hints(Settings)
-    assert {name: hints[name] for name in SETTINGS} == get_type_hints(Options)
-    assert options_of(Settings().texts()) == Options()
+    assert {name: hints[name] for name in SETTINGS} == get_type_hints(MappingOptions)
+    assert options_of(Settings().texts()) == MappingOptions()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_names_are_taken_apart_as_the_sidecar_does(names: str) -> None:
     assert options_of(golden.settings).deny_traits == ("ssn", "address.street")
 
 
-def test_a_folder_without_fixtures_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_fixtures_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(FixtureError, match="expected a folder with fixture files"):
         load_fixtures(tmp_path / "none")
 
@@ -297,16 +297,16 @@ def case(text: str) -> str:
             "reaches Customer.io by the other too",
         ),
         (
-            case("event: {}\nrefuse: []"),
-            "f.yaml:5: case 'c': refuse: expected at least one entry, got []",
+            case("event: {}\nreject: []"),
+            "f.yaml:5: case 'c': reject: expected at least one entry, got []",
         ),
         (
-            case("event: {}\nrefuse: [{field: a, reason: ''}]"),
-            "f.yaml:5: case 'c': refuse.0.reason: expected text that is not empty, got \"\"",
+            case("event: {}\nreject: [{field: a, reason: ''}]"),
+            "f.yaml:5: case 'c': reject.0.reason: expected text that is not empty, got \"\"",
         ),
         (
-            case("event: {}\nwarnings: [a]\nrefuse: [{field: a, reason: R}]"),
-            "f.yaml:3: case 'c': has warnings, but an event that is refused gets none",
+            case("event: {}\nwarnings: [a]\nreject: [{field: a, reason: R}]"),
+            "f.yaml:3: case 'c': has warnings, but an event that is rejected gets none",
         ),
         (
             case(f"event: {{}}\n{BOTH}\nprofile: documentd"),
@@ -335,7 +335,7 @@ def case(text: str) -> str:
         (
             case(f"event: {{}}\n{BOTH}\nxyz: it must"),
             "f.yaml:6: case 'c': xyz: there is no such key; there are name, origin, covers, "
-            "profile, event, expect, warnings, refuse",
+            "profile, event, expect, warnings, reject",
         ),
     ],
 )

@@ -129,7 +129,7 @@ def test_a_stale_equivalent_fails_the_run(tmp_path: Path, name: str, problem: st
     assert problem in result.output
 
 
-def test_an_equivalent_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_an_equivalent_that_stands_twice_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "equivalents.yaml"
     path.write_text("- {reason: a, mutants: [m]}\n- {reason: b, mutants: [m]}\n")
     with pytest.raises(EquivalentsError, match="'m' stands there twice"):
@@ -199,7 +199,7 @@ def test_every_rule_of_the_fake_is_told_of() -> None:
 
 
 @pytest.mark.parametrize("case", load_fake_cases(), ids=lambda case: case.rule)
-def test_the_fake_takes_and_refuses_what_its_cases_say(case: FakeCase) -> None:
+def test_the_fake_takes_and_rejects_what_its_cases_say(case: FakeCase) -> None:
     assert case.told() is None
 
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.support import invoke
-from tests.conformance.test_bless import OBJECT, passes
 from tests.conformance.test_direct import CASES, NO_NAMES
+from tests.conformance.test_update import OBJECT, passes
 
 ORDER: dict[str, Any] = {
     "type": "track",
@@ -85,7 +85,7 @@ def test_a_type_that_there_is_not_is_warned_of_with_those_there_are(
     result = new({**ORDER, "type": kind}, *where)
     assert result.exit_code == 0, result.output
     assert result.stderr == (
-        "cio-conformance: warning: the case says that its event is refused: type: expected one of "
+        "cio-conformance: warning: the case says that its event is rejected: type: expected one of "
         f"identify, page, screen, track, group, alias, got {got}\n"
     )
 
@@ -126,11 +126,11 @@ def test_an_empty_folder_will_do(tmp_path: Path) -> None:
     assert passes(tmp_path)
 
 
-def test_a_refused_event_becomes_a_refusal(tmp_path: Path) -> None:
+def test_a_rejected_event_becomes_a_rejection(tmp_path: Path) -> None:
     nobody = {key: value for key, value in ORDER.items() if key != "userId"}
     assert new(nobody, "--fixtures", tmp_path).exit_code == 0
     made = case(tmp_path, "track: Order Completed").case
-    assert [(each.field, each.reason) for each in made.refuse] == [("userId", "NO_PERSON")]
+    assert [(each.field, each.reason) for each in made.reject] == [("userId", "NO_PERSON")]
     assert made.covers == ["person.person"]
     assert passes(tmp_path)
 
@@ -236,7 +236,7 @@ def test_the_file_of_another_family_is_not_overwritten(cases: Path) -> None:
 
 def test_cases_in_brackets_are_not_added_to(cases: Path) -> None:
     text = (
-        "family: shop\ncases: [{name: a, event: {type: track}, refuse: [{field: x, reason: y}]}]\n"
+        "family: shop\ncases: [{name: a, event: {type: track}, reject: [{field: x, reason: y}]}]\n"
     )
     (cases / "our-shop.yaml").write_text(text)
     result = new(ORDER, "--fixtures", cases, "--family", "shop")

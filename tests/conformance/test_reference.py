@@ -98,9 +98,9 @@ ALIAS = "alias: documented profile has no alias events"
         ),
         (
             "mapping.mjs",
-            "if (found.violations.length) throw new Refused(found.violations);",
+            "if (found.violations.length) throw new Rejected(found.violations);",
             "",
-            "refusals: track with neither person nor anonymous id",
+            "rejections: track with neither person nor anonymous id",
             PERSON,
         ),
         (
@@ -114,7 +114,7 @@ ALIAS = "alias: documented profile has no alias events"
             "server.mjs",
             "bytes(1, [bytes(1, field), bytes(2, description), bytes(3, reason)]),",
             "bytes(1, [bytes(1, field), bytes(2, description)]),",
-            "refusals: properties that are text",
+            "rejections: properties that are text",
             PERSON,
         ),
         (

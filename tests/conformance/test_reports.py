@@ -29,7 +29,7 @@ from markdown_it import MarkdownIt
 
 from tests.conformance.toy import CASES, LOOSE, Request, Toy, serving
 
-SCHEMA = Path(cio_conformance.__file__).parent / "schemas" / "report.schema.json"
+SCHEMA = Path(cio_conformance.__file__).parent / "cases" / "schemas" / "report.schema.json"
 EVIL = "</script><script>alert(1)</script><img src=x onerror='alert(2)'>\" x=\"`|@you|```"
 """What would run, or break out of its place, were it not escaped."""
 

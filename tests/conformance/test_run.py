@@ -87,7 +87,7 @@ def test_a_request_that_comes_twice_fails(cases: Path) -> None:
     assert result.output.splitlines()[-1] == "1 passed, 2 failed, 0 skipped"
 
 
-def test_a_request_that_the_fake_refuses_fails_with_its_answer(cases: Path) -> None:
+def test_a_request_that_the_fake_rejects_fails_with_its_answer(cases: Path) -> None:
     def change(requests: list[Request]) -> list[Request]:
         return [(method, path, {**body, "name": ""}) for method, path, body in requests]
 
@@ -96,7 +96,7 @@ def test_a_request_that_the_fake_refuses_fails_with_its_answer(cases: Path) -> N
     assert '-      "name": "Came",' in result.output
 
 
-def test_an_event_refused_by_mistake_fails_with_the_violations(cases: Path) -> None:
+def test_an_event_rejected_by_mistake_fails_with_the_violations(cases: Path) -> None:
     result = run(
         cases,
         "--filter",
@@ -115,7 +115,7 @@ def test_an_event_accepted_by_mistake_fails(cases: Path) -> None:
     assert "expected 0 requests, 1 request came" in result.output
 
 
-def test_an_event_refused_for_another_reason_fails(cases: Path) -> None:
+def test_an_event_rejected_for_another_reason_fails(cases: Path) -> None:
     result = run(
         cases, "--filter", "nobody", violations=lambda found: found and [("userId", "REQUIRED")]
     )

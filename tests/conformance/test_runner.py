@@ -9,7 +9,7 @@ from cio_conformance.cases.golden_cases import parse_fixtures
 from cio_conformance.run.inbox import Inbox
 from cio_conformance.run.result import Result, Setup
 from cio_conformance.run.runner import Runner
-from cio_conformance.run.verdict import ACCEPTED, REFUSED, Answer
+from cio_conformance.run.verdict import ACCEPTED, REJECTED, Answer
 from cio_fake import Received, Request, Response
 
 from tests.conformance.toy import CASES
@@ -31,7 +31,7 @@ class Puppet:
         if self._also:
             self._also(self, event)
         if "userId" not in event:
-            return Answer(REFUSED, violations=[("userId", "NO_PERSON", "give one")])
+            return Answer(REJECTED, violations=[("userId", "NO_PERSON", "give one")])
         if self.delivers:
             # The cases of the toy expect no id; by that of its sentinels the runner knows them.
             more = {"id": event["messageId"]} if "Sentinel" in event["event"] else {}
@@ -49,7 +49,7 @@ class Puppet:
         self.inbox.put(Received(Request("POST", path), response, 5.0, [operation]))
 
 
-class Refusing:
+class Rejecting:
     """Takes nothing at all."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Refusing:
         return Answer("UNAVAILABLE", "gone")
 
 
-def run(puppet: Puppet | Refusing, after: Callable[[], None] = lambda: None) -> dict[str, Result]:
+def run(puppet: Puppet | Rejecting, after: Callable[[], None] = lambda: None) -> dict[str, Result]:
     runner = Runner(
         Setup("standard", "v1"),
         puppet,
@@ -81,7 +81,7 @@ def test_a_sidecar_that_behaves_passes() -> None:
     assert failures(run(Puppet())) == {}
 
 
-def test_a_request_for_a_refused_event_is_a_failure_of_that_case_alone() -> None:
+def test_a_request_for_a_rejected_event_is_a_failure_of_that_case_alone() -> None:
     def also(puppet: Puppet, event: dict[str, Any]) -> None:
         if "userId" not in event:
             puppet.deliver("ghost", "Bought", {})
@@ -119,7 +119,7 @@ def test_an_answer_of_the_fake_other_than_success_is_a_failure() -> None:
     )
 
 
-def test_a_partly_refused_batch_is_a_failure() -> None:
+def test_a_partly_rejected_batch_is_a_failure() -> None:
     puppet = Puppet()
     puppet.status = 207
     assert "answered HTTP 207" in failures(run(puppet))[PURCHASE]
@@ -135,7 +135,7 @@ def test_a_sidecar_that_delivers_nothing_more_ends_the_run() -> None:
     assert failed[VISIT].startswith("not run: a plain track event, sent after 'toy: a purchase'")
 
 
-def test_a_sentinel_that_is_refused_ends_the_run() -> None:
-    failed = failures(run(Refusing()))
+def test_a_sentinel_that_is_rejected_ends_the_run() -> None:
+    failed = failures(run(Rejecting()))
     assert "expected ACCEPTED, got UNAVAILABLE: gone" in failed[PURCHASE]
     assert failed[VISIT].endswith("the sidecar answered UNAVAILABLE: gone")

@@ -1,4 +1,4 @@
-"""The JSON Schemas of the suite's files take what the readers take, and refuse what they refuse."""
+"""The JSON Schemas of the suite's files take what the readers take, and reject what they reject."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cio_conformance.cases.golden_cases import (
     ExpectedRequest,
     Family,
     FixtureError,
-    Refusal,
+    Rejection,
     parse_fixtures,
 )
 from cio_conformance.cases.schema_command import SCHEMAS
@@ -78,7 +78,7 @@ def test_without_a_name_that_of_fixtures_is_printed() -> None:
     assert results[0] == results[1]
 
 
-def test_a_name_that_is_none_is_refused_with_those_there_are() -> None:
+def test_a_name_that_is_none_is_rejected_with_those_there_are() -> None:
     result = CliRunner().invoke(main, ["schema", "fixture"])
     assert result.exit_code == 2
     assert "delivery" in result.output
@@ -97,7 +97,7 @@ def test_every_shipped_file_fits_its_schema(name: str, path: Path) -> None:
         ("delivery", (), DeliveryFamily),
         ("fixtures", ("$defs", "case", "properties", "expect"), Expected),
         ("fixtures", ("$defs", "request"), ExpectedRequest),
-        ("fixtures", ("$defs", "refusal"), Refusal),
+        ("fixtures", ("$defs", "rejection"), Rejection),
         ("delivery", ("$defs", "case"), DeliveryCase),
         ("delivery", ("$defs", "case", "properties", "expect"), Ends),
         ("delivery", ("$defs", "act"), Act),
@@ -143,7 +143,7 @@ GOOD: dict[str, Any] = {
         {
             "name": "b",
             "event": {"$merge": [{"a": 1}, {"$numbered": "k", "count": 1}]},
-            "refuse": [{"field": "", "reason": "R"}],
+            "reject": [{"field": "", "reason": "R"}],
         },
         {"name": "c", "event": {}, "expect": {"v1": [], "v2": []}},
     ],
@@ -191,7 +191,7 @@ _JUNK: st.SearchStrategy[Any] = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=3),
 )
 _KEYS = st.sampled_from(
-    ["name", "refuse", "expect", "warnings", "profil", "v1", "body", "$merge", "$repeat", "doc"]
+    ["name", "reject", "expect", "warnings", "profil", "v1", "body", "$merge", "$repeat", "doc"]
 )
 _WAYS: list[tuple[Any, ...]] = []
 
@@ -236,11 +236,11 @@ def test_a_file_in_which_every_key_stands_is_taken_by_both() -> None:
 
 @settings(deadline=None)
 @given(st.lists(_CHANGE, min_size=1, max_size=3))
-@example([(("cases", 0), "add", "refuse", [{"field": "a", "reason": "R"}])])
+@example([(("cases", 0), "add", "reject", [{"field": "a", "reason": "R"}])])
 @example([(("cases", 1), "add", "warnings", ["x"])])
 @example([(("cases", 2, "expect"), "add", "v1", [{"method": "PUT", "path": "/", "body": 1}])])
 @example([(("cases", 0, "expect", "v1", 0, "path"), "replace", "", "x")])
-@example([(("cases", 1, "refuse", 0, "reason"), "replace", "", "")])
+@example([(("cases", 1, "reject", 0, "reason"), "replace", "", "")])
 @example([(("settings",), "add", "profile", "x")])
 @example([(("settings",), "add", "dates", "x")])
 @example([(("settings",), "add", "event_id", ["ulid"])])
@@ -310,10 +310,10 @@ def act(**act: Any) -> dict[str, Any]:
     [
         DELIVERY,
         delivery(doc="d", operations={"e": 2}),
-        delivery(scenario=None, expect={"taken": {}, "refused": ["e"], "order": ["e"]}),
+        delivery(scenario=None, expect={"taken": {}, "rejected": ["e"], "order": ["e"]}),
         step(cut="headers", when={"name": "First"}),
         step(rate={"per_second": 1, "retry_after": 1}),
-        step(refuse=[{"index": 0}, {"person": "ann"}]),
+        step(reject=[{"index": 0}, {"person": "ann"}]),
         step(status=502, malformed="html"),
         step(truncate=5, delay_ms=3),
         act(fake=[{"status": 503, "count": 1}]),
@@ -357,9 +357,9 @@ def test_reader_and_schema_take_whatever_a_delivery_case_may_say(document: Any) 
         step(status=500, when={}),
         step(rate={}),
         step(rate={"per_second": 0}),
-        step(refuse=[]),
-        step(refuse=[{}]),
-        step(refuse=[{"index": -1}]),
+        step(reject=[]),
+        step(reject=[{}]),
+        step(reject=[{"index": -1}]),
         act(),
         act(send=["e"], asked=1),
         act(wait=1),
@@ -367,7 +367,7 @@ def test_reader_and_schema_take_whatever_a_delivery_case_may_say(document: Any) 
         act(asked="1"),
     ],
 )
-def test_reader_and_schema_refuse_what_a_delivery_case_may_not_say(document: Any) -> None:
+def test_reader_and_schema_reject_what_a_delivery_case_may_not_say(document: Any) -> None:
     assert not schema_takes("delivery", document)
     assert not loader_takes(document, parse_cases)
 

@@ -55,7 +55,7 @@ cases:
               attributes: {}, timestamp: $received_at}}
   - name: nobody
     event: {type: track, messageId: "01HB4HBDKTPDE3GGFBKQ41C9S1", event: Bought}
-    refuse: [{field: userId, reason: NO_PERSON}]
+    reject: [{field: userId, reason: NO_PERSON}]
 """
 LOOSE = """\
 family: loose
@@ -63,7 +63,7 @@ needs: json
 cases:
   - name: a number for a type
     event: {type: 5}
-    refuse: [{field: type, reason: UNKNOWN_TYPE}]
+    reject: [{field: type, reason: UNKNOWN_TYPE}]
 """
 
 
@@ -83,7 +83,7 @@ class Toy(ingest_pb2_grpc.IngestServiceServicer):
         event = request.event
         found = self.violations([] if event.user_id else [("userId", "NO_PERSON")])
         if found:
-            _refuse(context, found)
+            _reject(context, found)
         is_sentinel = event.user_id.startswith("conformance")
         requests = [_track(event)]
         if is_sentinel:
@@ -146,7 +146,7 @@ def _track(event: event_pb2.Event) -> Request:
     return "POST", f"/api/v1/customers/{event.user_id}/events", body
 
 
-def _refuse(context: Any, violations: list[Violation]) -> None:
+def _reject(context: Any, violations: list[Violation]) -> None:
     detail = any_pb2.Any()
     detail.Pack(
         error_details_pb2.BadRequest(

@@ -1,7 +1,7 @@
 """A toy as a process of its own: ``python -m tests.conformance.toy_process LOCK [MANNER]``.
 
 It holds the lock of a file for as long as it lives, and does what the variables say. Manners:
-``stubborn`` heeds no SIGTERM, ``mute`` never serves, ``wrong`` misspells what it sends and says so.
+``stubborn`` honours no SIGTERM, ``mute`` never serves, ``wrong`` misspells what it sends.
 """
 
 import fcntl

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 from cio_sidecar.customerio.answer_body import BODY_BYTES, DEPTH, VALUES, parse
-from cio_sidecar.customerio.answers import Answer, parts, reason, refusals
+from cio_sidecar.customerio.answers import Answer, parts, reason, rejections
 
 
 def nested(depth: int) -> bytes:
@@ -38,7 +38,7 @@ def test_parse_returns_none_beyond_the_bounds(body: bytes) -> None:
     assert parse(body) is None
     answer = Answer(207, body)
     assert reason(answer) == "HTTP 207"
-    assert refusals(answer, 2) is None
+    assert rejections(answer, 2) is None
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_parse_returns_none_beyond_the_bounds(body: bytes) -> None:
 def test_any_error_of_an_answer_has_words(error: bytes) -> None:
     body = b'{"errors":[%s]}' % error
     assert reason(Answer(400, body)).startswith("HTTP 400")
-    refusals(Answer(207, body), 3)
+    rejections(Answer(207, body), 3)
 
 
 @pytest.mark.timeout(20)
 def test_the_reasons_of_a_207_with_many_errors_are_bounded() -> None:
     errors = [{"batch_index": 0, "message": "m" * 20, "field": "f"}] * 15_000
     answer = Answer(207, orjson.dumps({"errors": errors}))
-    assert [len(why) for why in (refusals(answer, 2) or {}).values()] == [1000]
+    assert [len(why) for why in (rejections(answer, 2) or {}).values()] == [1000]
     assert [*parts(answer, 2)] == [0]
-    assert [len(why) for why in (refusals(answer, 1) or {}).values()] == [1000]
+    assert [len(why) for why in (rejections(answer, 1) or {}).values()] == [1000]

@@ -105,7 +105,7 @@ def test_whatever_is_sent_is_taken_and_both_ways_do_the_same(
 
 
 @pytest.mark.parametrize("action", [ADD, DELETE])
-def test_more_relationships_than_an_operation_holds_reach_customer_io_or_are_refused(
+def test_more_relationships_than_an_operation_holds_reach_customer_io_or_are_rejected(
     action: str,
 ) -> None:
     entries = [{"identifiers": {**OBJECT, "object_id": f"object-{n}"}} for n in range(1_000)]

@@ -284,7 +284,7 @@ def test_a_value_that_customer_io_does_not_know_is_told_with_those_it_does(
 
 
 @pytest.mark.parametrize("value", ["yes", "TRUE", "1", ""])
-def test_a_device_attribute_that_customer_io_would_refuse_is_left_out(value: str) -> None:
+def test_a_device_attribute_that_customer_io_would_reject_is_left_out(value: str) -> None:
     attributes = {"push_enabled": value, "a": "b"}
     encoded = encode(SPECS["add_device"], fields("add_device", attributes=attributes))
     (operation,) = encoded.operations
@@ -391,7 +391,7 @@ def test_what_stands_beside_an_item_has_a_limit_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", ["identify_object", "identify_object_alone", "add_relationship"])
-def test_what_v1_can_not_carry_either_is_refused_over_32_kb(name: str) -> None:
+def test_what_v1_can_not_carry_either_is_rejected_over_32_kb(name: str) -> None:
     key = "relationship_attributes" if name == "add_relationship" else "attributes"
 
     def sized(size: int) -> dict[str, str]:

@@ -59,8 +59,8 @@ def retry(shipment: Shipment, status: int = 503, wait_seconds: float | None = No
     return whole(shipment, Outcome.RETRY, status, wait_seconds)
 
 
-def refused(shipment: Shipment) -> Returned:
-    return whole(shipment, Outcome.REFUSED, 400)
+def rejected(shipment: Shipment) -> Returned:
+    return whole(shipment, Outcome.REJECTED, 400)
 
 
 def ends(policy: Policy, shipment: Shipment, returned: Returned, now: float) -> Settlement:

@@ -22,7 +22,7 @@ from cio_sidecar.customerio.encoders import Operation
 from cio_sidecar.delivery.dispatcher import Counters, Dispatcher
 from cio_sidecar.delivery.http_client import Sender
 from cio_sidecar.delivery.shipper import Sends
-from cio_sidecar.event_queue.limits import Limits
+from cio_sidecar.event_queue.limits import QueueLimits
 from cio_sidecar.event_queue.model import Entry
 from cio_sidecar.event_queue.operation_codec import pack
 from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
@@ -79,7 +79,7 @@ def identify(person: str, **attributes: Any) -> Entry:
 
 
 def malformed(person: str, message_id: str | None = None) -> Entry:
-    """An event that Customer.io refuses: it has no name."""
+    """An event that Customer.io rejects: it has no name."""
     message_id = message_id or new_id()
     item = b'{"type":"person","identifiers":{"id":"%s"},"action":"event","id":"%s"}' % (
         person.encode(),
@@ -101,10 +101,12 @@ def opened(
     *,
     max_bytes: int = 1 << 30,
     window: int = 600,
-    limits: Limits | None = None,
+    limits: QueueLimits | None = None,
 ) -> Iterator[SqliteQueue]:
     """A queue on a file, closed at the end. ``limits`` go before the others."""
-    limits = limits or Limits(max_bytes=max_bytes, dedup_window_seconds=window, min_free_bytes=0)
+    limits = limits or QueueLimits(
+        max_bytes=max_bytes, dedup_window_seconds=window, min_free_bytes=0
+    )
     with closing(SqliteQueue(path, limits=limits, clock=clock or Clock())) as queue:
         yield queue
 

@@ -13,7 +13,7 @@ from cio_sidecar.customerio.encoders import Operation
 from cio_sidecar.event_queue import dead_letters
 from cio_sidecar.event_queue.dead_letters import EVERY, DeadLetter, Filter
 from cio_sidecar.event_queue.errors import QueueFull
-from cio_sidecar.event_queue.model import Burial, Entry
+from cio_sidecar.event_queue.model import Entry, FinalFailure
 from cio_sidecar.event_queue.operation_codec import pack
 from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from cio_sidecar.mapping.authoring.profiles import load_profile
@@ -31,17 +31,17 @@ def stored(message_id: str, **fields: Any) -> Entry:
     return Entry(message_id, True, "p:u1", orjson.dumps(event), pack([Operation("p:u1", b"{}")]))
 
 
-def burial(seq: int, **fields: Any) -> Burial:
+def failure(seq: int, **fields: Any) -> FinalFailure:
     given: dict[str, Any] = {"reason": "HTTP 400: bad", "status": 400, "attempts": 1}
     given |= {"method": "POST", "path": "/api/v2/batch", "request": b"{}", "response": b"{}"}
-    return Burial(seq, **{**given, **fields})
+    return FinalFailure(seq, **{**given, **fields})
 
 
-async def bury(queue: SqliteQueue, *entries: Entry, **fields: Any) -> None:
+async def dead_letter(queue: SqliteQueue, *entries: Entry, **fields: Any) -> None:
     """Make dead letters of new events."""
     await queue.put(entries)
     leased = await queue.lease(len(entries))
-    await queue.settle([], [burial(event.seq, **fields) for event in leased])
+    await queue.settle([], [failure(event.seq, **fields) for event in leased])
 
 
 async def found(queue: SqliteQueue, which: Filter = EVERY, most: int = 1000) -> list[DeadLetter]:
@@ -83,7 +83,7 @@ async def test_a_dead_letter_is_read_with_all_that_is_kept_of_it(path: Path) -> 
     with opened(path, clock) as queue:
         await queue.put([stored("m1")])
         clock.now += 60
-        end = burial(1, reason="HTTP 422: why", status=422, attempts=3, response=b"{}", path="/p")
+        end = failure(1, reason="HTTP 422: why", status=422, attempts=3, response=b"{}", path="/p")
         await queue.lease(1)
         await queue.settle([], [end])
         assert await found(queue) == [
@@ -116,11 +116,11 @@ async def test_a_filter_finds_what_meets_all_of_it(
 ) -> None:
     clock = Clock()
     with opened(path, clock) as queue:
-        await bury(queue, stored("a"))
+        await dead_letter(queue, stored("a"))
         clock.now += 10
-        await bury(queue, stored("b"), reason="HTTP 400: bad NAME")
-        await bury(queue, stored("c", type="page", name="Pricing"), status=422)
-        await bury(queue, stored("d", type="identify", event=None, name="E"[1:]), status=404)
+        await dead_letter(queue, stored("b"), reason="HTTP 400: bad NAME")
+        await dead_letter(queue, stored("c", type="page", name="Pricing"), status=422)
+        await dead_letter(queue, stored("d", type="identify", event=None, name="E"[1:]), status=404)
         assert ids(await found(queue, which)) == [*expected]
 
 
@@ -140,7 +140,7 @@ def test_slices_of_any_size_find_the_same_in_the_same_order(
     async def run() -> None:
         with opened(tmp_path_factory.mktemp("q") / "queue.sqlite3") as queue:
             for number, status in enumerate(statuses):
-                await bury(queue, stored(f"m{number}"), status=status)
+                await dead_letter(queue, stored(f"m{number}"), status=status)
             letters = await found(queue, Filter(statuses=tuple(sought)), most)
             expected = [f"m{n}" for n, status in enumerate(statuses) if status in sought]
             assert ids(letters) == expected
@@ -159,7 +159,7 @@ async def test_a_slice_ends_when_it_holds_enough_bytes(
 ) -> None:
     monkeypatch.setattr(dead_letters, "SLICE_BYTES", 1000)
     with opened(path) as queue:
-        await bury(queue, *(stored(f"m{n}", properties={"x": "x" * 500}) for n in range(6)))
+        await dead_letter(queue, *(stored(f"m{n}", properties={"x": "x" * 500}) for n in range(6)))
         part = await queue.run(
             lambda db: dead_letters.read(db, EVERY, after=0, upto=99), writes=False
         )
@@ -180,10 +180,10 @@ async def replayed(
 ) -> Progress:
     """The last word of a replay."""
     last = Progress()
-    refusals = []
+    rejections = []
     async for last in replay(queue, renderer, which):
-        refusals += last.refusals
-    last.refusals = refusals
+        rejections += last.rejections
+    last.rejections = rejections
     return last
 
 
@@ -192,7 +192,7 @@ async def test_a_replay_maps_again_and_puts_at_the_end_under_the_same_message_id
 ) -> None:
     clock = Clock()
     with opened(path, clock) as queue:
-        await bury(queue, stored("m1", properties={"n": 1}), stored("m2"))
+        await dead_letter(queue, stored("m1", properties={"n": 1}), stored("m2"))
         await queue.put([stored("m3")])
         clock.now += 50
         assert (await replayed(queue)).replayed == 2
@@ -205,12 +205,12 @@ async def test_a_replay_maps_again_and_puts_at_the_end_under_the_same_message_id
     assert rows(path, "SELECT accepted_at FROM events")[-1] == (NOW + 50,)
 
 
-async def test_what_the_tables_refuse_stays_and_is_named(path: Path) -> None:
+async def test_what_the_tables_reject_stays_and_is_named(path: Path) -> None:
     with opened(path) as queue:
-        await bury(queue, stored("m1", userId=None), stored("m2"))
+        await dead_letter(queue, stored("m1", userId=None), stored("m2"))
         done = await replayed(queue)
-        assert (done.replayed, done.refused) == (1, 1)
-        ((letter, violations),) = done.refusals
+        assert (done.replayed, done.rejected) == (1, 1)
+        ((letter, violations),) = done.rejections
         assert (letter.message_id, violations[0].reason) == ("m1", "NO_PERSON")
         assert ids(await found(queue)) == ["m1"]
 
@@ -220,28 +220,28 @@ async def test_what_can_not_even_be_rendered_stays_and_spoils_no_other(
 ) -> None:
     with opened(path) as queue:
         broken = stored("m1")._replace(event=b"ann@example.com")
-        await bury(queue, broken, stored("m2"))
+        await dead_letter(queue, broken, stored("m2"))
         done = await replayed(queue)
-        assert (done.replayed, done.refused) == (1, 1)
-        assert done.refusals[0][1][0].reason == "INTERNAL"
+        assert (done.replayed, done.rejected) == (1, 1)
+        assert done.rejections[0][1][0].reason == "INTERNAL"
         assert "ann@" not in caplog.text
 
 
 async def test_what_dies_again_during_a_replay_is_not_replayed_once_more(path: Path) -> None:
     with opened(path) as queue:
-        await bury(queue, *(stored(f"m{n}") for n in range(450)))
+        await dead_letter(queue, *(stored(f"m{n}") for n in range(450)))
         told = []
         async for done in replay(queue, standard, EVERY):
             told.append(done.replayed)
             again = await queue.lease(1000)
-            await queue.settle([], [burial(event.seq) for event in again])
+            await queue.settle([], [failure(event.seq) for event in again])
         assert told == [200, 400, 450, 450]
         assert len(await found(queue)) == 450
 
 
 async def test_a_dead_letter_that_is_gone_meanwhile_is_not_put_back(path: Path) -> None:
     with opened(path) as queue:
-        await bury(queue, stored("m1"))
+        await dead_letter(queue, stored("m1"))
         (letter,) = await found(queue)
         await queue.run(lambda db: dead_letters.take(db, [letter.seq]), writes=True)
         assert await queue.replay({letter.seq: stored("m1")}) == 0
@@ -250,8 +250,8 @@ async def test_a_dead_letter_that_is_gone_meanwhile_is_not_put_back(path: Path) 
 
 async def test_a_full_queue_ends_a_replay_after_what_it_told(path: Path) -> None:
     with opened(path, max_bytes=80_000) as queue:
-        await bury(queue, *(stored(f"m{n}") for n in range(200)))
-        await bury(queue, *(stored(f"n{n}") for n in range(200)))
+        await dead_letter(queue, *(stored(f"m{n}") for n in range(200)))
+        await dead_letter(queue, *(stored(f"n{n}") for n in range(200)))
         steps = replay(queue, standard, EVERY)
         assert (await anext(steps)).replayed == 200
         with pytest.raises(QueueFull):

@@ -76,7 +76,7 @@ async def health_becomes(running: Sidecar, expected: int) -> None:
 
 
 async def turned_away(caller: Caller, event: event_pb2.Event) -> tuple[str, str]:
-    """The reason and the words with which an event is turned away as UNAVAILABLE."""
+    """The reason and the words with which an event is rejected as UNAVAILABLE."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await caller.stub.Send(ingest_pb2.SendRequest(event=event), timeout=DEADLINE_SECONDS)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -123,7 +123,7 @@ async def test_a_disk_that_fails_is_told_and_all_is_well_when_it_works_again(
         assert (await ready(running))[0] == 200
         await caller.send([again])
         await caller.send([after])
-        # That of an event which was turned away is no repeat.
+        # That of an event which was rejected is no repeat.
         assert dict(caller.statuses) == {ingest_pb2.EVENT_STATUS_ACCEPTED: len(before) + 2}
         fake.script = lambda _: None
         await running.drained()

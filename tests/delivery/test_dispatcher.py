@@ -30,7 +30,7 @@ from cio_sidecar.customerio.limits import BATCH_BYTES
 from cio_sidecar.delivery import dispatcher as dispatcher_module
 from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.event_queue.errors import QueueError
-from cio_sidecar.event_queue.model import Burial
+from cio_sidecar.event_queue.model import FinalFailure
 
 from tests.delivery.support import (
     API_KEY,
@@ -131,7 +131,7 @@ class TestABacklog:
                 await delivery.drained()
 
 
-class TestABatchOfWhichSomeIsRefused:
+class TestABatchOfWhichSomeIsRejected:
     async def test_delivers_the_good_and_buries_the_bad(
         self, path: Path, url: str, fake: Script
     ) -> None:
@@ -199,18 +199,18 @@ class TestABatchOfWhichSomeIsRefused:
         assert dead_letters(path) == []
 
 
-def refuses(marker: bytes, status: int = 400) -> Callable[[Request], Response | None]:
-    """Refuses a request as a whole when it holds a marker."""
+def rejects(marker: bytes, status: int = 400) -> Callable[[Request], Response | None]:
+    """Rejects a request as a whole when it holds a marker."""
     body = b'{"errors":[{"reason":"invalid","field":"batch","message":"can\'t be read"}]}'
     return lambda request: Response(status, body) if marker in request.body else None
 
 
-class TestABatchThatIsRefusedAsAWhole:
+class TestABatchThatIsRejectedAsAWhole:
     @pytest.mark.parametrize("status", [400, 413, 422])
     async def test_is_halved_until_the_bad_event_is_alone(
         self, path: Path, url: str, fake: Script, status: int
     ) -> None:
-        fake.script = refuses(b"poison", status)
+        fake.script = rejects(b"poison", status)
         backlog = [event(f"p{n}", f"e{n}", number=n) for n in range(64)]
         backlog[37] = event("p37", "bad", poison=True)
         async with delivering(path, url, before=backlog) as delivery:
@@ -230,7 +230,7 @@ class TestABatchThatIsRefusedAsAWhole:
     async def test_buries_every_event_of_it_if_each_is_bad(
         self, path: Path, url: str, fake: Script
     ) -> None:
-        fake.script = refuses(b"poison")
+        fake.script = rejects(b"poison")
         backlog = [event(f"p{n}", f"bad{n}", poison=n) for n in range(5)]
         async with delivering(path, url, before=backlog) as delivery:
             await delivery.drained()
@@ -378,7 +378,7 @@ class TestAServerInTrouble:
         assert len(fake.asked) == 4
 
 
-class TestRefusedCredentials:
+class TestRejectedCredentials:
     async def test_put_delivery_on_hold_and_keep_everything_until_they_are_mended(
         self, path: Path, url: str, fake: Script, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -515,7 +515,7 @@ async def by_reset(writer: asyncio.StreamWriter) -> None:
 
 
 class TestAConnection:
-    async def test_that_is_refused_is_tried_until_the_server_is_there(
+    async def test_that_is_rejected_is_tried_until_the_server_is_there(
         self, path: Path, fake: Script
     ) -> None:
         port = free_port()
@@ -623,7 +623,7 @@ class TestTheOrderOfAPerson:
         self, path: Path, url: str, fake: Script, v1: bool, seed: int
     ) -> None:
         chance = random.Random(seed)
-        poisoned = refuses(b"poison")
+        poisoned = rejects(b"poison")
 
         def chaos(request: Request) -> Response | None:
             roll = chance.random()
@@ -693,7 +693,7 @@ class TestV1:
         assert fake.numbers() == {"a/b": [1], "bob": [2]}
         assert fake.people[0]["attributes"] == {"plan": "pro"}
 
-    async def test_buries_what_is_refused_with_request_answer_and_reason(
+    async def test_buries_what_is_rejected_with_request_answer_and_reason(
         self, path: Path, url: str, fake: Script
     ) -> None:
         body = b'{"meta":{"errors":["name is reserved"]}}'
@@ -840,17 +840,17 @@ class TestTheUnforeseen:
         self, path: Path, url: str, fake: Script, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(dispatcher_module, "_QUEUE_AGAIN_SECONDS", 0.001)
-        fake.script = refuses(b"poison")
+        fake.script = rejects(b"poison")
         async with delivering(path, url) as delivery:
             settle = delivery.queue.settle
             failures = 5
 
-            async def full(delivered: list[int], buried: list[Burial]) -> None:
+            async def full(delivered: list[int], dead_lettered: list[FinalFailure]) -> None:
                 nonlocal failures
                 if failures:
                     failures -= 1
                     raise QueueError("the disk is full")
-                await settle(delivered, buried)
+                await settle(delivered, dead_lettered)
 
             monkeypatch.setattr(delivery.queue, "settle", full)
             await delivery.put(event("ann", "a"))

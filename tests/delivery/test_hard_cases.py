@@ -234,10 +234,10 @@ class TestIdentitiesThatAnEventJoins:
     async def test_are_one_persons_order_from_then_on(
         self, path: Path, url: str, fake: Script
     ) -> None:
-        def refuses_visits(request: Request) -> Response | None:
+        def rejects_visits(request: Request) -> Response | None:
             return Response(503) if b'"visit"' in request.body else None
 
-        fake.script = refuses_visits
+        fake.script = rejects_visits
         visit = event("visitor", "visit")._replace(lane="a:visitor")
         known = event("ann", "identify")._replace(lane=f"p:ann{JOINED}a:visitor")
         after = event("ann", "after")._replace(lane="p:ann")

@@ -87,6 +87,6 @@ async def test_every_outcome_is_told_with_its_event_once_it_is_settled(
         assert [each[:2] for each in seen] == [
             ("m1", Outcome.RETRY),
             ("m1", Outcome.DELIVERED),
-            ("m2", Outcome.REFUSED),
+            ("m2", Outcome.REJECTED),
         ]
         assert [each[3] for each in seen] == [1, 2, 1]

@@ -15,7 +15,7 @@ from cio_sidecar.customerio.answers import (
     is_page,
     parts,
     reason,
-    refusals,
+    rejections,
     retry_after_seconds,
 )
 from hypothesis import example, given
@@ -31,14 +31,14 @@ class TestTheOutcomeOfAStatus:
         [
             (200, Outcome.DELIVERED),
             (207, Outcome.PARTIAL),
-            (400, Outcome.REFUSED),
+            (400, Outcome.REJECTED),
             (302, Outcome.MISDIRECTED),
             (404, Outcome.NOT_FOUND),
             (405, Outcome.NOT_FOUND),
             (407, Outcome.MISDIRECTED),
             (410, Outcome.NOT_FOUND),
-            (413, Outcome.REFUSED),
-            (422, Outcome.REFUSED),
+            (413, Outcome.REJECTED),
+            (422, Outcome.REJECTED),
             (401, Outcome.UNAUTHORIZED),
             (403, Outcome.UNAUTHORIZED),
             (408, Outcome.RETRY),
@@ -57,7 +57,7 @@ class TestTheOutcomeOfAStatus:
     @given(st.integers(100, 999))
     def test_that_nobody_documented_loses_nothing(self, status: int) -> None:
         outcome = classify(Answer(status))
-        if outcome is Outcome.REFUSED:
+        if outcome is Outcome.REJECTED:
             assert status in (400, 413, 422)
         if outcome is Outcome.DELIVERED:
             assert 200 <= status < 300
@@ -75,20 +75,20 @@ class TestTheOutcomeOfAStatus:
 
     def test_is_that_of_the_api_when_a_front_end_says_it_by_a_page(self) -> None:
         assert classify(Answer(401, b"<html>")) is Outcome.UNAUTHORIZED
-        assert classify(Answer(413, b"<html>")) is Outcome.REFUSED
+        assert classify(Answer(413, b"<html>")) is Outcome.REJECTED
 
 
 def partial(*errors: object) -> Answer:
     return Answer(207, orjson.dumps({"errors": errors}))
 
 
-class TestThePartsOfABatchThatWereRefused:
+class TestThePartsOfABatchThatWereRejected:
     def test_are_named_by_their_index(self) -> None:
         answer = partial(
             {"batch_index": 0, "reason": "required", "field": "name", "message": "is required"},
             {"batch_index": 3, "reason": "invalid", "field": "timestamp", "message": "no number"},
         )
-        assert refusals(answer, 4) == {0: "name: is required", 3: "timestamp: no number"}
+        assert rejections(answer, 4) == {0: "name: is required", 3: "timestamp: no number"}
 
     def test_tell_all_that_is_wrong_with_an_item(self) -> None:
         answer = partial(
@@ -96,7 +96,7 @@ class TestThePartsOfABatchThatWereRefused:
             {"batch_index": 0, "reason": "unknown", "field": "x", "message": "unknown key"},
             {"batch_index": 1, "reason": "invalid", "field": "id", "message": "no ULID"},
         )
-        assert refusals(answer, 2) == {0: "x: unknown key", 1: "name: is required; id: no ULID"}
+        assert rejections(answer, 2) == {0: "x: unknown key", 1: "name: is required; id: no ULID"}
 
     def test_may_come_with_fewer_words(self) -> None:
         answer = partial(
@@ -105,7 +105,7 @@ class TestThePartsOfABatchThatWereRefused:
             {"batch_index": 2, "field": "name"},
             {"batch_index": 3, "field": None, "message": "no"},
         )
-        assert refusals(answer, 4) == {
+        assert rejections(answer, 4) == {
             0: "no reason given",
             1: "required",
             2: "name: no reason given",
@@ -116,7 +116,7 @@ class TestThePartsOfABatchThatWereRefused:
     def test_are_unknown_when_an_index_is_no_place_of_the_batch(self, index: object) -> None:
         errors = [{"batch_index": 0, "message": "m"}, {"batch_index": index, "message": "m"}]
         body = json.dumps({"errors": errors}).encode()
-        assert refusals(Answer(207, body), 2) is None
+        assert rejections(Answer(207, body), 2) is None
 
     @pytest.mark.parametrize(
         "body",
@@ -140,15 +140,15 @@ class TestThePartsOfABatchThatWereRefused:
         ],
     )
     def test_are_unknown_when_the_body_does_not_say(self, body: bytes) -> None:
-        assert refusals(Answer(207, body), 10) is None
+        assert rejections(Answer(207, body), 10) is None
 
     @pytest.mark.parametrize("index", [0, 7, None, "x"])
     def test_can_be_but_the_one_of_a_batch_of_one(self, index: object) -> None:
         answer = partial({"batch_index": index, "field": "name", "message": "is required"})
-        assert refusals(answer, 1) == {0: "name: is required"}
+        assert rejections(answer, 1) == {0: "name: is required"}
 
 
-class TestTheReasonOfARefusal:
+class TestTheReasonOfARejection:
     @pytest.mark.parametrize(
         ("body", "words"),
         [
@@ -206,7 +206,7 @@ class TestTheReasonOfARefusal:
     def test_never_fails_whatever_json_it_is(self, document: object) -> None:
         answer = Answer(207, orjson.dumps(document))
         assert reason(answer).startswith("HTTP 207")
-        found = refusals(answer, 3)
+        found = rejections(answer, 3)
         assert found is None or set(found) <= {0, 1, 2}
         assert found is None or parts(answer, 3).keys() == found.keys()
 

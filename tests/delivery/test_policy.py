@@ -23,7 +23,7 @@ from cio_sidecar.event_queue.model import Leased
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.delivery.leases import delivered, ends, leased, refused, retry, seqs, whole
+from tests.delivery.leases import delivered, ends, leased, rejected, retry, seqs, whole
 
 NEARLY_ONE = 0.999
 randoms = st.floats(0, 1, exclude_max=True)
@@ -125,12 +125,12 @@ class TestSettling:
         policy.settled(settlement)
         assert seqs(policy.next(0.0)) == [2]
 
-    def test_a_batch_of_which_some_are_refused_settles_each_by_its_own(self) -> None:
+    def test_a_batch_of_which_some_are_rejected_settles_each_by_its_own(self) -> None:
         policy = policy_of(*people(range(3)))
-        bad = Result(Outcome.REFUSED, "HTTP 207: no name", 207)
+        bad = Result(Outcome.REJECTED, "HTTP 207: no name", 207)
         settlement = ends(policy, sent(policy), Returned([DELIVERED, bad, DELIVERED]), 0.0)
         assert [event.seq for event in settlement.delivered] == [0, 2]
-        assert [(event.seq, result) for event, result in settlement.refused] == [(1, bad)]
+        assert [(event.seq, result) for event, result in settlement.rejected] == [(1, bad)]
         assert settlement.again == []
         assert policy.lanes.size == 0
 
@@ -142,7 +142,7 @@ class TestSettling:
             assert [event.attempts for event in shipment.events] == [attempts] * 2
 
     @given(st.sets(st.integers(0, 63), max_size=6), st.integers(1, 64))
-    def test_a_refused_batch_is_halved_until_the_bad_are_alone(
+    def test_a_rejected_batch_is_halved_until_the_bad_are_alone(
         self, bad: set[int], count: int
     ) -> None:
         policy = policy_of(*people(range(count)))
@@ -154,9 +154,9 @@ class TestSettling:
             assert isinstance(item, Shipment)
             requests += 1
             is_bad = not bad.isdisjoint(seqs(item))
-            settlement = ends(policy, item, refused(item) if is_bad else delivered(item), 0.0)
+            settlement = ends(policy, item, rejected(item) if is_bad else delivered(item), 0.0)
             good_ones += [event.seq for event in settlement.delivered]
-            bad_ones += [event.seq for event, _ in settlement.refused]
+            bad_ones += [event.seq for event, _ in settlement.rejected]
             if settlement.again:
                 assert settlement.most == len(item.events) // 2
         assert sorted(good_ones) == sorted(set(range(count)) - bad)
@@ -164,10 +164,10 @@ class TestSettling:
         # Each bad event costs a request or two on each level of a tree of halves.
         assert requests <= 1 + 14 * len(bad)
 
-    def test_a_refused_batch_counts_as_no_failure(self) -> None:
+    def test_a_rejected_batch_counts_as_no_failure(self) -> None:
         policy = policy_of(*people(range(4)), random=NEARLY_ONE)
         shipment = sent(policy)
-        settlement = ends(policy, shipment, refused(shipment), 0.0)
+        settlement = ends(policy, shipment, rejected(shipment), 0.0)
         assert not settlement.failed
         assert policy.hold is None
         assert len(sent(policy).events) == 2
@@ -200,7 +200,7 @@ class TestPeopleWhoWereJoined:
             others, failing = failing, others
         policy.lanes.add([leased(3, "p:a", "p:1")])
         settlement = ends(policy, failing, retry(failing), 0.0)
-        ends(policy, others, refused(others), 0.0)
+        ends(policy, others, rejected(others), 0.0)
         assert seqs(policy.next(0.0)) == [2]
         assert policy.next(0.0) is None
         assert seqs(sent(policy, settlement.ready_at)) == [0]
@@ -346,16 +346,16 @@ class TestHoldForCredentials:
         assert policy.next(1.9) is None
         assert policy.next(2.0) is not None
 
-    def test_ends_when_an_event_is_refused_for_itself(self) -> None:
+    def test_ends_when_an_event_is_rejected_for_itself(self) -> None:
         policy = self.paused()
         shipment = sent(policy, 1.0)
-        ends(policy, shipment, refused(shipment), 1.0)
+        ends(policy, shipment, rejected(shipment), 1.0)
         assert policy.hold is None
 
     def test_counts_suspects_as_ever(self) -> None:
         policy = policy_of(*people(range(8)), concurrency=2)
         shipment = sent(policy)
-        ends(policy, shipment, refused(shipment), 0.0)
+        ends(policy, shipment, rejected(shipment), 0.0)
         policy.hold_back(HoldReason.CREDENTIALS, "HTTP 401", 0.0)
         shipment = sent(policy, 1.0)
         assert shipment.suspect
@@ -403,9 +403,9 @@ class TestSuspects:
     def test_never_have_more_than_half_of_the_slots(self, slots: int, share: int) -> None:
         policy = policy_of(*people(range(32)), concurrency=slots)
         shipment = sent(policy)
-        ends(policy, shipment, refused(shipment), 0.0)
+        ends(policy, shipment, rejected(shipment), 0.0)
         shipment = sent(policy)
-        ends(policy, shipment, refused(shipment), 0.0)
+        ends(policy, shipment, rejected(shipment), 0.0)
         in_flight = []
         while isinstance(item := policy.next(0.0), Shipment):
             in_flight.append(item)
@@ -417,7 +417,7 @@ class TestSuspects:
     def test_have_no_more_than_every_other_turn(self) -> None:
         policy = policy_of(*people(range(16)), concurrency=1, batch_bytes=16 * 21 + 12)
         shipment = sent(policy)
-        ends(policy, shipment, refused(shipment), 0.0)
+        ends(policy, shipment, rejected(shipment), 0.0)
         policy.lanes.add([leased(seq, f"good:{seq}", size=200) for seq in range(100, 104)])
         turns = []
         while isinstance(item := policy.next(0.0), Shipment):
@@ -578,7 +578,7 @@ class TestPause:
 def rejected_alone(policy: Policy, now: float = 0.0, status: int = 400) -> Settlement:
     shipment = sent(policy, now)
     assert len(shipment.events) == 1
-    return ends(policy, shipment, whole(shipment, Outcome.REFUSED, status), now)
+    return ends(policy, shipment, whole(shipment, Outcome.REJECTED, status), now)
 
 
 def one_by_one(count: int, **settings: Any) -> Policy:
@@ -590,9 +590,9 @@ def one_by_one(count: int, **settings: Any) -> Policy:
 class TestCircuitBreaker:
     def test_opens_at_the_threshold_and_keeps_that_event(self) -> None:
         policy = one_by_one(5, breaker_rejections=3)
-        assert [len(rejected_alone(policy).refused) for _ in range(2)] == [1, 1]
+        assert [len(rejected_alone(policy).rejected) for _ in range(2)] == [1, 1]
         settlement = rejected_alone(policy)
-        assert (settlement.refused, len(settlement.kept)) == ([], 1)
+        assert (settlement.rejected, len(settlement.kept)) == ([], 1)
         assert policy.hold is not None
         assert policy.hold.reason is HoldReason.CIRCUIT_BREAKER
         assert "HTTP 400" in policy.hold.why
@@ -601,12 +601,12 @@ class TestCircuitBreaker:
     def test_is_not_opened_by_the_events_of_one_person(self) -> None:
         events = [leased(seq, "p:ann", size=100) for seq in range(9)]
         policy = policy_of(*events, batch_bytes=130, breaker_rejections=3)
-        assert [len(rejected_alone(policy).refused) for _ in range(9)] == [1] * 9
+        assert [len(rejected_alone(policy).rejected) for _ in range(9)] == [1] * 9
 
     def test_counts_joined_identities_once(self) -> None:
         events = [leased(seq, "p:ann", f"a:{seq}", size=100) for seq in range(5)]
         policy = policy_of(*events, batch_bytes=130, breaker_rejections=3)
-        assert [len(rejected_alone(policy).refused) for _ in range(5)] == [1] * 5
+        assert [len(rejected_alone(policy).rejected) for _ in range(5)] == [1] * 5
 
     def test_counts_anew_after_a_delivery(self) -> None:
         policy = one_by_one(6, breaker_rejections=3)
@@ -621,22 +621,22 @@ class TestCircuitBreaker:
     def test_counts_the_items_of_a_batch_that_is_rejected_item_by_item(self) -> None:
         policy = policy_of(*people(range(5)), breaker_rejections=5)
         shipment = sent(policy)
-        bad = Result(Outcome.REFUSED, "HTTP 207", 207)
+        bad = Result(Outcome.REJECTED, "HTTP 207", 207)
         settlement = ends(policy, shipment, Returned([bad] * 5), 0.0)
-        assert (settlement.refused, len(settlement.kept)) == ([], 5)
+        assert (settlement.rejected, len(settlement.kept)) == ([], 5)
 
     def test_takes_one_delivered_item_as_a_success(self) -> None:
         policy = policy_of(*people(range(5)), breaker_rejections=3)
         shipment = sent(policy)
-        bad = Result(Outcome.REFUSED, "HTTP 207", 207)
+        bad = Result(Outcome.REJECTED, "HTTP 207", 207)
         settlement = ends(policy, shipment, Returned([bad] * 4 + [DELIVERED]), 0.0)
-        assert len(settlement.refused) == 4
+        assert len(settlement.rejected) == 4
 
     def test_keeps_what_was_in_flight_when_it_opened(self) -> None:
         policy = one_by_one(8, breaker_rejections=3)
         shipments = [sent(policy) for _ in range(8)]
         for shipment in shipments:
-            ends(policy, shipment, whole(shipment, Outcome.REFUSED, 400), 0.0)
+            ends(policy, shipment, whole(shipment, Outcome.REJECTED, 400), 0.0)
         assert policy.lanes.size == 6
 
     def test_probes_with_a_different_event_each_time_and_closes_by_a_delivery(self) -> None:
@@ -650,7 +650,7 @@ class TestCircuitBreaker:
             shipment = sent(policy, now)
             assert policy.next(now) is None, "one at a time"
             probes += seqs(shipment)
-            ends(policy, shipment, whole(shipment, Outcome.REFUSED, 400), now)
+            ends(policy, shipment, whole(shipment, Outcome.REJECTED, 400), now)
         assert sorted(probes) == [2, 3, 4, 5]
         now = policy.next_time(now) or 0.0
         shipment = sent(policy, now)
@@ -663,7 +663,7 @@ class TestCircuitBreaker:
         for _ in range(3):
             rejected_alone(policy)
         assert policy.resume(5.0) is not None
-        assert rejected_alone(policy, 5.0).refused == []
+        assert rejected_alone(policy, 5.0).rejected == []
         assert policy.hold is not None
 
     def test_stays_closed_while_rejections_are_accepted(self) -> None:
@@ -671,12 +671,12 @@ class TestCircuitBreaker:
         for _ in range(3):
             rejected_alone(policy)
         policy.resume(5.0, accept_rejections=True)
-        assert [len(rejected_alone(policy, 5.0).refused) for _ in range(4)] == [1] * 4
+        assert [len(rejected_alone(policy, 5.0).rejected) for _ in range(4)] == [1] * 4
         assert policy.lanes.size == 0
 
     def test_is_disabled_by_0(self) -> None:
         policy = one_by_one(30, breaker_rejections=0)
-        assert [len(rejected_alone(policy).refused) for _ in range(30)] == [1] * 30
+        assert [len(rejected_alone(policy).rejected) for _ in range(30)] == [1] * 30
 
 
 class TestWrongAddress:
@@ -699,7 +699,7 @@ class TestWrongAddress:
         policy.lanes.add(people(range(1)))
         shipment = sent(policy)
         settlement = ends(policy, shipment, whole(shipment, Outcome.NOT_FOUND, 404), 0.0)
-        assert len(settlement.refused) == 1
+        assert len(settlement.rejected) == 1
         assert policy.hold is None
 
     def test_is_a_hold_again_after_another_hold(self) -> None:

@@ -40,7 +40,7 @@ OUTCOMES = (
     (Outcome.UNAUTHORIZED, 401),
     (Outcome.NOT_FOUND, 404),
     (Outcome.MISDIRECTED, 302),
-    (Outcome.REFUSED, 400),
+    (Outcome.REJECTED, 400),
 )
 """What a server in trouble says, whatever it is sent; 0 is no answer, 200 a web page."""
 
@@ -60,7 +60,7 @@ class Stored:
     size: int
     accepted_at: int
     nature: str
-    """``good``, ``bad`` (the server refuses it) or ``poison`` (the server fails on it)."""
+    """``good``, ``bad`` (the server rejects it) or ``poison`` (the server fails on it)."""
     before: frozenset[int] = frozenset()
     """Which events must end before it is sent."""
     not_before: float = 0.0
@@ -259,7 +259,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         natures = [self.model.stored[event.seq].nature for event in item.events]
         if poison and "poison" in natures:
             return Returned([Result(Outcome.RETRY, "HTTP 500", 500)] * len(natures), whole=True)
-        bad = Result(Outcome.REFUSED, "HTTP 400", 400)
+        bad = Result(Outcome.REJECTED, "HTTP 400", 400)
         if by_batch and "bad" in natures:
             return Returned([bad] * len(natures), whole=True)
         return Returned([bad if nature == "bad" else DELIVERED for nature in natures])
@@ -289,7 +289,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         settles: bool,
     ) -> None:
         kind, status = outcome
-        if kind is Outcome.REFUSED:
+        if kind is Outcome.REJECTED:
             wait_seconds = None
         result = Result(kind, f"HTTP {status}", status, wait_seconds=wait_seconds)
         count = len(item.events) if isinstance(item, Shipment) else 1
@@ -333,7 +333,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         if settlement.delivered:
             self.rejected.clear()
             self.accepts_rejections = False
-        for event, _ in settlement.refused:
+        for event, _ in settlement.rejected:
             if self.rejected.isdisjoint(keys := set(event.lane.split(JOINED))):
                 self.rejected |= keys
                 self.rejections += 1
@@ -348,7 +348,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def settle(self, settlement: Settlement) -> None:
         self.unsettled.remove(settlement)
-        gone = [*settlement.delivered, *(event for event, _ in settlement.refused)]
+        gone = [*settlement.delivered, *(event for event, _ in settlement.rejected)]
         assert sorted(event.seq for event in (*gone, *settlement.again)) == sorted(
             event.seq for event in settlement.shipment.events
         )
@@ -427,7 +427,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             assert not self.model.stored or self.policy.next_attempt(self.now) == self.now
 
     @rule(wait_seconds=waits)
-    def credentials_are_refused(self, wait_seconds: float | None) -> None:
+    def credentials_are_rejected(self, wait_seconds: float | None) -> None:
         self.policy.hold_back(HoldReason.CREDENTIALS, "rejected", self.now, wait_seconds)
         if wait_seconds is not None:
             until = self.now + min(wait_seconds, RETRY_AFTER_MAX_SECONDS)

@@ -19,8 +19,8 @@ import pytest
 from cio_sidecar.customerio.encoders import Operation
 from cio_sidecar.event_queue import salvage, worker
 from cio_sidecar.event_queue.errors import QueueError, QueueFull
-from cio_sidecar.event_queue.limits import Limits
-from cio_sidecar.event_queue.model import Burial, Entry, Leased
+from cio_sidecar.event_queue.limits import QueueLimits
+from cio_sidecar.event_queue.model import Entry, FinalFailure, Leased
 from cio_sidecar.event_queue.operation_codec import pack, unpack
 from cio_sidecar.event_queue.put_order import PutOrder
 from cio_sidecar.event_queue.schema import SCHEMA_VERSION
@@ -51,8 +51,8 @@ def queue(path: Path, clock: Clock) -> Iterator[SqliteQueue]:
         yield queue
 
 
-def burial(seq: int, *, reason: str = "HTTP 400: no") -> Burial:
-    return Burial(seq, reason, 400, 3, "POST", "/api/v2/batch", b"asked", b"answered")
+def failure(seq: int, *, reason: str = "HTTP 400: no") -> FinalFailure:
+    return FinalFailure(seq, reason, 400, 3, "POST", "/api/v2/batch", b"asked", b"answered")
 
 
 class Gate:
@@ -323,7 +323,7 @@ class TestGroupCommit:
         self, path: Path
     ) -> None:
         gate = Gate()
-        limits = Limits(max_events=3, min_free_bytes=0)
+        limits = QueueLimits(max_events=3, min_free_bytes=0)
         with opened(path, gate, limits=limits) as queue:
             gate.shut()
             first = asyncio.create_task(queue.put([event("ann", "first")]))
@@ -518,13 +518,13 @@ class TestSettling:
         queue.close()
         assert stored_ids(path) == ["b"]
 
-    async def test_moves_what_was_refused_to_the_dead_letters_with_all_it_holds(
+    async def test_moves_what_was_rejected_to_the_dead_letters_with_all_it_holds(
         self, queue: SqliteQueue, path: Path, clock: Clock
     ) -> None:
         first, second = event("ann", "a"), event("bob", "b")
         await queue.put([first, second])
         clock.now += 90
-        await queue.settle([1], [burial(2)])
+        await queue.settle([1], [failure(2)])
         assert queue.waiting == 0
         assert (await queue.stats()).dead_letters == 1
         queue.close()
@@ -552,10 +552,10 @@ class TestSettling:
     async def test_numbers_go_on_after_the_dead_letters_when_reopened(self, path: Path) -> None:
         with opened(path) as queue:
             await queue.put([event("ann")])
-            await queue.settle([], [burial(1)])
+            await queue.settle([], [failure(1)])
         with opened(path) as queue:
             await queue.put([event("bob")])
-            await queue.settle([], [burial(2)])
+            await queue.settle([], [failure(2)])
         assert rows(path, "SELECT lane FROM dead_letters ORDER BY seq") == [
             ("p:ann",),
             ("p:bob",),
@@ -564,7 +564,7 @@ class TestSettling:
     async def test_of_what_is_gone_already_changes_nothing(self, queue: SqliteQueue) -> None:
         await queue.put([event("ann"), event("bob")])
         await queue.settle([1])
-        await queue.settle([1, 99], [burial(98)])
+        await queue.settle([1, 99], [failure(98)])
         stats = await queue.stats()
         assert (stats.waiting, stats.dead_letters) == (1, 0)
 
@@ -648,12 +648,12 @@ class TestAFullQueue:
             assert "300,000" in str(caught.value)
             assert await queue.stats() == before
             assert queue.waiting == 1
-            # Nor does it remember the ids of what it turned away.
+            # Nor does it remember the ids of what it rejected.
             assert await queue.put([event("bob", "b")]) == [True]
         assert stored_ids(path) == ["a", "b"]
 
     async def test_still_tells_what_it_has_accepted_already(self, path: Path, clock: Clock) -> None:
-        with opened(path, clock, limits=Limits(min_free_bytes=0, max_events=2)) as queue:
+        with opened(path, clock, limits=QueueLimits(min_free_bytes=0, max_events=2)) as queue:
             ann, bob, cid = event("ann", "a"), event("bob", "b"), event("cid", "c")
             assert await queue.put([ann, bob]) == [True, True]
             before = await queue.stats()
@@ -683,7 +683,7 @@ class TestAFullQueue:
                 for _ in range(5):
                     await queue.put([event("ann", size=60_000)])
                     (leased,) = await queue.lease(10)
-                    await queue.settle([], [burial(leased.seq)])
+                    await queue.settle([], [failure(leased.seq)])
         with opened(path) as queue:
             stats = await queue.stats()
         assert (stats.waiting, stats.waiting_bytes, stats.dead_letters) == (0, 0, 10)
@@ -736,7 +736,7 @@ class TestAFullDisk:
 
 
 class TestOpening:
-    def test_a_second_queue_on_the_file_is_refused(self, queue: SqliteQueue, path: Path) -> None:
+    def test_a_second_queue_on_the_file_is_rejected(self, queue: SqliteQueue, path: Path) -> None:
         assert queue.path == path
         with pytest.raises(QueueError, match="in use by another cio-sidecar") as caught:
             opened(path).__enter__()
@@ -747,7 +747,7 @@ class TestOpening:
             with opened(path) as queue:
                 assert queue.waiting == 0
 
-    def test_a_newer_schema_is_refused_and_left_alone(self, path: Path) -> None:
+    def test_a_newer_schema_is_rejected_and_left_alone(self, path: Path) -> None:
         with opened(path):
             pass
         with closing(sqlite3.connect(path)) as db:
@@ -756,7 +756,7 @@ class TestOpening:
             opened(path).__enter__()
         assert rows(path, "PRAGMA user_version") == [(SCHEMA_VERSION + 1,)]
 
-    def test_a_file_that_is_no_database_is_refused_and_left_alone(self, path: Path) -> None:
+    def test_a_file_that_is_no_database_is_rejected_and_left_alone(self, path: Path) -> None:
         content = b"Dear diary, this is not a database. " * 100
         path.write_bytes(content)
         with pytest.raises(QueueError, match="damaged") as caught:
@@ -764,7 +764,7 @@ class TestOpening:
         assert str(path) in str(caught.value)
         assert path.read_bytes() == content
 
-    def test_a_database_of_something_else_is_refused(self, path: Path) -> None:
+    def test_a_database_of_something_else_is_rejected(self, path: Path) -> None:
         with closing(sqlite3.connect(path)) as db:
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             db.execute("CREATE TABLE recipes (name TEXT)")
@@ -851,7 +851,7 @@ class TestPacking:
         assert unpack("p:ann", pack(operations)) == tuple(operations)
 
     @given(operations.filter(bool), st.data())
-    def test_a_blob_that_was_cut_within_an_operation_is_refused(
+    def test_a_blob_that_was_cut_within_an_operation_is_rejected(
         self, operations: list[Operation], data: st.DataObject
     ) -> None:
         blob = pack(operations)

@@ -18,8 +18,8 @@ from cio_sidecar.event_queue.errors import QueueDamaged, QueueError, QueueFull
 from cio_sidecar.event_queue.fullness import Fullness
 from cio_sidecar.event_queue.health import Condition
 from cio_sidecar.event_queue.housekeeping import KEPT_FREE_PAGES
-from cio_sidecar.event_queue.limits import Limits
-from cio_sidecar.event_queue.model import Burial
+from cio_sidecar.event_queue.limits import QueueLimits
+from cio_sidecar.event_queue.model import FinalFailure
 from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 
 from tests.delivery.support import Clock, event, opened, rows, until
@@ -34,8 +34,8 @@ def queue(path: Path) -> Iterator[SqliteQueue]:
         yield queue
 
 
-def burial(seq: int, size: int = 10) -> Burial:
-    return Burial(seq, "HTTP 400: no", 400, 1, "POST", "/api/v2/batch", b"x" * size, b"no")
+def failure(seq: int, size: int = 10) -> FinalFailure:
+    return FinalFailure(seq, "HTTP 400: no", 400, 1, "POST", "/api/v2/batch", b"x" * size, b"no")
 
 
 class TestALease:
@@ -64,7 +64,7 @@ class TestALease:
 class TestMessageIds:
     async def test_over_the_bound_are_forgotten_oldest_first(self, path: Path) -> None:
         clock = Clock()
-        with opened(path, clock, limits=Limits(min_free_bytes=0, dedup_max_events=3)) as queue:
+        with opened(path, clock, limits=QueueLimits(min_free_bytes=0, dedup_max_events=3)) as queue:
             for message_id in "abcde":
                 await queue.put([event("ann", message_id)])
                 clock.now += 1
@@ -90,11 +90,11 @@ class TestDeadLetters:
         self, path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         clock = Clock()
-        limits = Limits(min_free_bytes=0, dead_letter_max_bytes=10_000)
+        limits = QueueLimits(min_free_bytes=0, dead_letter_max_bytes=10_000)
         with opened(path, clock, limits=limits) as queue:
             for seq in range(1, 9):
                 await queue.put([event("ann")])
-                await queue.settle([], [burial(seq, 3_000)])
+                await queue.settle([], [failure(seq, 3_000)])
                 clock.now += 1
             stats = await queue.stats()
             assert stats.dead_letter_bytes <= 10_000
@@ -110,13 +110,13 @@ class TestDeadLetters:
         self, path: Path, age: int, left: int
     ) -> None:
         clock = Clock()
-        limits = Limits(min_free_bytes=0, dead_letter_max_age_seconds=age)
+        limits = QueueLimits(min_free_bytes=0, dead_letter_max_age_seconds=age)
         with opened(path, clock, limits=limits) as queue:
             await queue.put([event("ann"), event("bob"), event("cid")])
-            await queue.settle([], [burial(1), burial(2), burial(3)])
+            await queue.settle([], [failure(1), failure(2), failure(3)])
             clock.now += 61
             await queue.put([event("dan")])
-            await queue.settle([], [burial(4)])
+            await queue.settle([], [failure(4)])
             await until(lambda: queue.dead_letters_removed["age"] == 3 - left)
             assert (await queue.stats()).dead_letters == left + 1
 
@@ -126,7 +126,7 @@ class TestAFullQueue:
         self, path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
-        with opened(path, limits=Limits(min_free_bytes=0, max_events=2)) as queue:
+        with opened(path, limits=QueueLimits(min_free_bytes=0, max_events=2)) as queue:
             await queue.put([event("ann"), event("bob")])
             for _ in range(5):
                 with pytest.raises(QueueFull):
@@ -163,7 +163,7 @@ class TestFreeDisk:
     ) -> None:
         found = SimpleNamespace(f_bavail=100 * MEBIBYTE, f_blocks=10_000 * MEBIBYTE, f_frsize=1)
         monkeypatch.setattr(os, "statvfs", lambda _: found)
-        with opened(path, limits=Limits(min_free_bytes=256 * MEBIBYTE)) as queue:
+        with opened(path, limits=QueueLimits(min_free_bytes=256 * MEBIBYTE)) as queue:
             with pytest.raises(QueueFull, match="CIO_QUEUE_MIN_FREE_BYTES"):
                 await queue.put([event("ann")])
             assert queue.not_accepting_because is None
@@ -257,8 +257,8 @@ class TestADiskThatFails:
         await asyncio.sleep(0)
         gate.set()
         await busy
-        refused, stats = await both
-        assert isinstance(refused, QueueError)
+        rejected, stats = await both
+        assert isinstance(rejected, QueueError)
         assert not isinstance(stats, BaseException)
         monkeypatch.undo()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cio_sidecar.event_queue.errors import QueueError
-from cio_sidecar.event_queue.model import Burial, Entry
+from cio_sidecar.event_queue.model import Entry, FinalFailure
 from cio_sidecar.event_queue.schema import SCHEMA_VERSION
 from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 
@@ -76,8 +76,8 @@ def version_1(path: Path, waiting: dict[int, Entry], dead: dict[int, Entry]) -> 
         db.commit()
 
 
-def burial(seq: int) -> Burial:
-    return Burial(seq, "HTTP 400: no", 400, 3, "POST", "/api/v2/batch", b"asked", b"answered")
+def failure(seq: int) -> FinalFailure:
+    return FinalFailure(seq, "HTTP 400: no", 400, 3, "POST", "/api/v2/batch", b"asked", b"answered")
 
 
 class TestAFileOfTheFirstVersion:
@@ -118,8 +118,8 @@ class TestTheTotals:
         with opened(path, clock) as queue:
             await queue.put([event(f"p{n}", size=n) for n in range(50)])
             await queue.put([event("ann", "a"), event("ann", "a"), event("ann", "b")])
-            await queue.settle(range(1, 20), [burial(seq) for seq in range(20, 30)])
-            await queue.settle([1, 99], [burial(2), burial(98)])
+            await queue.settle(range(1, 20), [failure(seq) for seq in range(20, 30)])
+            await queue.settle([1, 99], [failure(2), failure(98)])
             clock.now += 601
             await queue.put([event("ann", "a")])
             bad = event("bob")._replace(lane="\ud800")  # SQLite can't store it
@@ -131,7 +131,7 @@ class TestTheTotals:
     async def test_are_right_when_dead_letters_are_removed_by_hand(self, path: Path) -> None:
         with opened(path) as queue:
             await queue.put([event("ann"), event("bob"), event("cid")])
-            await queue.settle([], [burial(1), burial(2), burial(3)])
+            await queue.settle([], [failure(1), failure(2), failure(3)])
         with closing(sqlite3.connect(path)) as db:
             db.execute("DELETE FROM dead_letters WHERE seq = 2")
             db.commit()
@@ -201,7 +201,7 @@ class TestFetching:
 
     async def test_leaves_out_what_was_settled(self, filled: SqliteQueue) -> None:
         await filled.lease(100)
-        await filled.settle([2], [burial(5)])
+        await filled.settle([2], [failure(5)])
         assert [each.seq for each in await filled.fetch([2, 3, 5, 99])] == [3]
 
     async def test_leases_nothing_and_can_fetch_nothing(self, filled: SqliteQueue) -> None:
@@ -215,7 +215,7 @@ async def test_an_event_given_up_without_an_answer_is_buried_with_an_empty_reque
 ) -> None:
     with opened(path) as queue:
         await queue.put([event("ann", "a")])
-        await queue.settle([], [Burial(1, "older than 30 days", 0, 0, "", "", b"", b"")])
+        await queue.settle([], [FinalFailure(1, "older than 30 days", 0, 0, "", "", b"", b"")])
         assert (await queue.stats()).dead_letters == 1
     found = rows(path, "SELECT message_id, reason, status, request FROM dead_letters")
     assert found == [("a", "older than 30 days", 0, b"")]

@@ -13,8 +13,8 @@ from typing import Any
 
 from cio_sidecar.event_queue import dead_letters
 from cio_sidecar.event_queue.errors import QueueError, QueueFull
-from cio_sidecar.event_queue.limits import Limits
-from cio_sidecar.event_queue.model import Burial, Entry
+from cio_sidecar.event_queue.limits import QueueLimits
+from cio_sidecar.event_queue.model import Entry, FinalFailure
 from cio_sidecar.event_queue.operation_codec import unpack
 from cio_sidecar.event_queue.put_order import PutOrder
 from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
@@ -52,7 +52,7 @@ puts = st.lists(entries, max_size=5)
 seqs = st.integers(1, 40)
 some_seqs = st.lists(seqs, max_size=6, unique=True)
 limits = st.builds(
-    Limits,
+    QueueLimits,
     max_events=st.sampled_from([4, 12, 1_000]),
     max_bytes=st.sampled_from([2_000, 9_000, 1 << 20]),
     dedup_window_seconds=st.sampled_from([60, 600]),
@@ -69,12 +69,12 @@ class Stored:
 
     entry: Entry
     accepted_at: int
-    burial: Burial | None = None
+    failure: FinalFailure | None = None
     died_at: int = 0
 
     @property
     def size(self) -> int:
-        beside = (self.burial.request, self.burial.response) if self.burial else ()
+        beside = (self.failure.request, self.failure.response) if self.failure else ()
         return sum(map(len, (self.entry.event, self.entry.operations, *beside)))
 
 
@@ -82,7 +82,7 @@ class Stored:
 class Model:
     """What the queue must hold."""
 
-    limits: Limits
+    limits: QueueLimits
     waiting: dict[int, Stored] = field(default_factory=dict)
     dead: dict[int, Stored] = field(default_factory=dict)
     remembered: dict[str, int] = field(default_factory=dict)
@@ -153,11 +153,11 @@ class Model:
             self.leased_upto = taken[-1]
         return taken
 
-    def settle(self, delivered: list[int], buried: list[Burial], now: int) -> None:
-        for burial in buried:
-            if stored := self.waiting.pop(burial.seq, None):
-                stored.burial, stored.died_at = burial, now
-                self.dead[burial.seq] = stored
+    def settle(self, delivered: list[int], dead_lettered: list[FinalFailure], now: int) -> None:
+        for failure in dead_lettered:
+            if stored := self.waiting.pop(failure.seq, None):
+                stored.failure, stored.died_at = failure, now
+                self.dead[failure.seq] = stored
         for seq in delivered:
             self.waiting.pop(seq, None)
 
@@ -166,7 +166,7 @@ class QueueMachine(RuleBasedStateMachine):
     """A queue on a file, and the model of it."""
 
     @initialize(limits=limits)
-    def begin(self, limits: Limits) -> None:
+    def begin(self, limits: QueueLimits) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cio-"))
         self.clock = Clock()
         self.runner = asyncio.Runner()
@@ -212,7 +212,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(given=st.lists(puts, min_size=2, max_size=4), at_once=at_once)
     def put_in_line(self, given: list[list[Entry]], at_once: bool) -> None:
-        """What comes behind one that is turned away is turned away too."""
+        """What comes behind one that is rejected is rejected too."""
         line = PutOrder()
         results: list[Any] = []
 
@@ -274,23 +274,23 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         ended=some_seqs,
-        buried=st.integers(0, 6),
+        dead_lettered=st.integers(0, 6),
         size=st.sampled_from([0, 40]),
         at_once=at_once,
     )
-    def settle(self, ended: list[int], buried: int, size: int, at_once: bool) -> None:
+    def settle(self, ended: list[int], dead_lettered: int, size: int, at_once: bool) -> None:
         """Of any events, also of such as ended before, or never were."""
-        delivered = ended[buried:]
-        burials = [
-            Burial(seq, "HTTP 400", 400, 1, "POST", "/batch", b"?" * size, b"no")
-            for seq in ended[:buried]
+        delivered = ended[dead_lettered:]
+        failures = [
+            FinalFailure(seq, "HTTP 400", 400, 1, "POST", "/batch", b"?" * size, b"no")
+            for seq in ended[:dead_lettered]
         ]
 
         def check(result: Any) -> None:
             assert result is None, result
-            self.model.settle(delivered, burials, self.now)
+            self.model.settle(delivered, failures, self.now)
 
-        self.call(lambda: self.queue.settle(delivered, burials), check, at_once)
+        self.call(lambda: self.queue.settle(delivered, failures), check, at_once)
 
     @rule(given=st.dictionaries(seqs, entries, max_size=5), at_once=at_once)
     def replay(self, given: dict[int, Entry], at_once: bool) -> None:
@@ -319,7 +319,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.put([given], at_once=False)
 
     @rule(limits=limits)
-    def reopen(self, limits: Limits) -> None:
+    def reopen(self, limits: QueueLimits) -> None:
         """A new process: the leases of the last one are void."""
         self.all_return()
         self.queue.close()
@@ -369,7 +369,7 @@ class QueueMachine(RuleBasedStateMachine):
         ] == [
             (
                 *(seq, each.entry.message_id, each.accepted_at, each.entry.event),
-                *(each.died_at, each.burial.request if each.burial else None),
+                *(each.died_at, each.failure.request if each.failure else None),
             )
             for seq, each in sorted(model.dead.items())
         ]
@@ -395,7 +395,7 @@ class QueueMachine(RuleBasedStateMachine):
         if not hasattr(self, "queue"):
             return
         try:
-            self.reopen(Limits(min_free_bytes=0, dead_letter_max_age_seconds=0))
+            self.reopen(QueueLimits(min_free_bytes=0, dead_letter_max_age_seconds=0))
             self.put([event("ann", "the last")], at_once=False)
             self.lease_all()
             self.it_holds_what_it_must()

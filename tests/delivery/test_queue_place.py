@@ -17,7 +17,7 @@ import pytest
 from cio.sidecar.v1 import ingest_pb2
 from cio_fake import host_aiohttp
 from cio_sidecar.event_queue.errors import QueueDamaged, QueueError
-from cio_sidecar.event_queue.limits import Limits
+from cio_sidecar.event_queue.limits import QueueLimits
 from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 
 from tests.app.command import run
@@ -243,7 +243,7 @@ async def test_try_out_follows_no_link(path: Path, victim: Path) -> None:
 
 async def test_dedup_window_and_retention_do_not_follow_a_jump(path: Path) -> None:
     clock, ages = Clock(), Clock()
-    limits = Limits(dedup_window_seconds=600, min_free_bytes=0)
+    limits = QueueLimits(dedup_window_seconds=600, min_free_bytes=0)
     with closing(SqliteQueue(path, limits=limits, clock=clock, age_clock=ages)) as queue:
         await queue.put([event("ann", "a")])
         clock.now += 400 * 86_400

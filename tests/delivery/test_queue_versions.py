@@ -53,7 +53,7 @@ async def test_what_the_first_version_left_is_delivered_before_what_comes(
     assert rows(path, "SELECT next_seq, dead_letters FROM totals") == [(7, 1)]
 
 
-async def test_a_file_of_a_newer_version_is_refused_in_words_and_left_as_it_was(
+async def test_a_file_of_a_newer_version_is_rejected_in_words_and_left_as_it_was(
     folder: Path, url: str, fake: Script
 ) -> None:
     path = folder / "data" / "queue.sqlite3"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cio_sidecar.event_queue.errors import QueueError
-from cio_sidecar.event_queue.model import Burial
+from cio_sidecar.event_queue.model import FinalFailure
 from cio_sidecar.event_queue.recover import Recovered, recover
 
 from tests.app.command import run
@@ -32,7 +32,7 @@ async def path(tmp_path: Path) -> Path:
     with opened(path) as queue:
         await queue.put([event(f"p{n}", f"id-{n:03}", size=500) for n in range(1, EVENTS + 1)])
         await queue.lease(1)
-        await queue.settle([], [Burial(1, "HTTP 400", 400, 1, "POST", "/x", b"{}", b"{}")])
+        await queue.settle([], [FinalFailure(1, "HTTP 400", 400, 1, "POST", "/x", b"{}", b"{}")])
     return path
 
 
@@ -51,7 +51,7 @@ async def test_a_sound_file_is_left_as_it_is_and_exits_0(path: Path) -> None:
     finished = await run("queue", "recover", "--data-dir", str(path.parent))
     assert finished == (
         0,
-        f"{path} is sound: there is nothing to recover, and it is left as it is\n",
+        f"{path} is intact: there is nothing to recover, and it is not changed\n",
         "",
     )
     assert files(path.parent) == before
@@ -135,4 +135,4 @@ async def test_the_command_names_what_is_lost_and_exits_1(path: Path) -> None:
     assert "can't be read: what may have been in events from " in finished.err
     finished = await run("queue", "recover", "--data-dir", str(path.parent))
     assert finished.code == 0
-    assert "is sound" in finished.out
+    assert "is intact" in finished.out

@@ -75,7 +75,7 @@ def test_what_needs_no_body_takes_none_or_an_empty_one_of_any_content_type(
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), ENDPOINTS)
-def test_wrong_credentials_are_refused_wherever_the_api_asks_for_them(
+def test_wrong_credentials_are_rejected_wherever_the_api_asks_for_them(
     api: Api, method: str, path: str, body: Any, status: int
 ) -> None:
     response = api.call(method, path, body, authorization="Basic bm86bm8=")
@@ -129,7 +129,7 @@ def test_an_unknown_path_is_404(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"1", b"null", b'{"a":NaN}', b"\xff", b"[" * 900]
 )
-def test_a_body_that_is_no_json_object_is_refused_in_the_endpoints_own_form(
+def test_a_body_that_is_no_json_object_is_rejected_in_the_endpoints_own_form(
     api: Api, method: str, path: str, body: bytes
 ) -> None:
     response = api.call(method, path, body)
@@ -144,7 +144,7 @@ def test_a_body_that_is_no_json_object_is_refused_in_the_endpoints_own_form(
         assert all(isinstance(error, str) for error in answer["meta"]["errors"])
 
 
-def test_json_nested_deeper_than_could_be_written_again_is_refused(api: Api) -> None:
+def test_json_nested_deeper_than_could_be_written_again_is_rejected(api: Api) -> None:
     deep = b'{"a":' * 300 + b"1" + b"}" * 300
     assert api.call("PUT", "/api/v1/customers/u", deep).status == 400
 
@@ -178,7 +178,7 @@ def test_a_cio_id_in_a_path_names_a_person_without_its_prefix(api: Api) -> None:
     assert [person["attributes"] for person in api.fake.people] == [{"plan": "pro"}]
 
 
-def test_an_identifier_that_is_not_utf8_is_refused(api: Api) -> None:
+def test_an_identifier_that_is_not_utf8_is_rejected(api: Api) -> None:
     assert api.errors("PUT", "/api/v1/customers/%ff", {}) == [
         "identifier: must be percent-encoded UTF-8"
     ]

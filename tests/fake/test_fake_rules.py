@@ -33,7 +33,7 @@ def test_every_limit_and_field_says_where_it_comes_from() -> None:
 
 
 @pytest.mark.parametrize("value", BAD_SECONDS)
-def test_a_timestamp_that_is_not_whole_unix_seconds_is_refused(api: Api, value: Any) -> None:
+def test_a_timestamp_that_is_not_whole_unix_seconds_is_rejected(api: Api, value: Any) -> None:
     message = "must be a whole number of Unix seconds"
     device = {"id": "t", "platform": "ios", "last_used": value}
     assert api.errors("POST", EVENTS, event(timestamp=value)) == [f"timestamp: {message}"]
@@ -73,7 +73,7 @@ def test_an_event_needs_a_name_that_is_not_blank(api: Api, value: Any) -> None:
     assert api.person("event", name=value)[0][1] == "name"
 
 
-def test_an_event_without_a_name_is_refused(api: Api) -> None:
+def test_an_event_without_a_name_is_rejected(api: Api) -> None:
     assert api.errors("POST", EVENTS, {}) == ["name: is required"]
     for action in ("event", "page", "screen"):
         assert api.person(action) == [("required", "name")]
@@ -114,7 +114,7 @@ def test_reserved_event_data_may_be_anything(api: Api, key: str) -> None:
         assert api.person("event", name="n", attributes={key: value}) == []
 
 
-def test_unknown_keys_beside_an_events_own_are_refused(api: Api) -> None:
+def test_unknown_keys_beside_an_events_own_are_rejected(api: Api) -> None:
     assert api.errors("POST", EVENTS, event(properties={})) == [
         "properties: is not a key of this request"
     ]
@@ -153,7 +153,7 @@ def test_v2_names_a_person_by_any_one_identifier(
         ("u", ("invalid", "identifiers")),
     ],
 )
-def test_v2_refuses_other_ways_to_name_a_person(
+def test_v2_rejects_other_ways_to_name_a_person(
     api: Api, who: Any, problem: tuple[str, str]
 ) -> None:
     assert api.person("identify", who) == [problem]
@@ -188,7 +188,7 @@ def test_reserved_attributes_have_types(
     assert api.person("identify", attributes=attributes) == [("invalid", f"attributes.{field}")]
 
 
-def test_a_timestamp_steers_v1s_identify_and_is_refused_among_v2s_attributes(api: Api) -> None:
+def test_a_timestamp_steers_v1s_identify_and_is_rejected_among_v2s_attributes(api: Api) -> None:
     api.ok("PUT", CUSTOMER, {"_timestamp": 1, "plan": "pro"})
     assert api.fake.people[0]["attributes"] == {"plan": "pro"}
     assert api.person("identify", timestamp=2, attributes={"plan": "free"}) == []
@@ -200,7 +200,7 @@ def test_a_timestamp_steers_v1s_identify_and_is_refused_among_v2s_attributes(api
     assert api.person("event", name="n", attributes={"_timestamp": "only data"}) == []
 
 
-def test_relationships_among_v2s_attributes_are_refused(api: Api) -> None:
+def test_relationships_among_v2s_attributes_are_rejected(api: Api) -> None:
     given: list[Any] = [[TO_OBJECT], relationships("add_relationships", [TO_OBJECT])]
     for value in given:
         assert messages(api, identify(attributes={"cio_relationships": value})) == [
@@ -294,7 +294,7 @@ def test_whether_a_device_takes_pushes_is_true_or_false_as_text(
     assert (api.person("add_device", device=device) == []) is good
 
 
-def test_a_device_without_token_or_platform_is_refused(api: Api) -> None:
+def test_a_device_without_token_or_platform_is_rejected(api: Api) -> None:
     assert sorted(api.errors("PUT", f"{CUSTOMER}/devices", {"device": {}})) == [
         "device.id: is required",
         "device.platform: is required",
@@ -335,7 +335,7 @@ def test_a_metric_has_a_delivery_and_a_known_name(api: Api, change: dict[str, An
 
 
 @pytest.mark.parametrize("missing", ["delivery_id", "metric"])
-def test_a_metric_without_its_delivery_or_its_name_is_refused(api: Api, missing: str) -> None:
+def test_a_metric_without_its_delivery_or_its_name_is_rejected(api: Api, missing: str) -> None:
     body = {"delivery_id": "d", "metric": "clicked"}
     del body[missing]
     assert api.errors("POST", "/api/v1/metrics", body) == [f"{missing}: is required"]
@@ -420,7 +420,7 @@ def test_an_operation_has_a_known_type_and_action(
 
 
 @pytest.mark.parametrize("kind", ["person", "object", "delivery"])
-def test_every_operation_refuses_unknown_keys(api: Api, kind: str) -> None:
+def test_every_operation_rejects_unknown_keys(api: Api, kind: str) -> None:
     for action in load().operations[kind]:
         problems = api.entity({"type": kind, "action": action, "surprise": 1})
         assert ("unknown", "surprise") in problems
@@ -594,7 +594,7 @@ def test_a_v2_batch_has_at_most_500_kb_as_sent(api: Api) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"batch": []}, {"batch": {}}, {"batch": None}, {"b": []}])
-def test_a_malformed_batch_is_refused_whole(api: Api, body: Any) -> None:
+def test_a_malformed_batch_is_rejected_whole(api: Api, body: Any) -> None:
     response = api.call("POST", "/api/v2/batch", body)
     assert response.status == 400
     assert "batch_index" not in orjson.loads(response.body)["errors"][0]

@@ -56,7 +56,7 @@ def test_a_request_that_cannot_be_split_is_one_operation(
 def test_asking_for_the_region_is_no_operation(api: Api) -> None:
     api.call("GET", "/api/v1/accounts/region")
     assert api.fake.received[0].operations == []
-    assert (api.fake.stats["operations"], api.fake.stats["refused_operations"]) == (0, 0)
+    assert (api.fake.stats["operations"], api.fake.stats["rejected_operations"]) == (0, 0)
 
 
 def test_what_is_kept_of_requests_can_be_bounded_and_counts_go_on() -> None:
@@ -117,7 +117,7 @@ def test_failing_comes_before_credentials_and_paths(api: Api) -> None:
         {"status": 500, "retry_after": -1},
     ],
 )
-def test_an_impossible_scenario_is_refused(api: Api, bad: dict[str, int]) -> None:
+def test_an_impossible_scenario_is_rejected(api: Api, bad: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must"):
         api.fake.fail_next(**bad)
     assert api.call("POST", "/_fake/scenario", bad).status == 400
@@ -140,7 +140,7 @@ def test_its_own_endpoints_show_the_views_without_credentials(api: Api) -> None:
     assert view(api, "stats") == {
         "requests": 3,
         "operations": 3,
-        "refused_operations": 0,
+        "rejected_operations": 0,
         "by_status": {"200": 3},
         "people": 1,
         "events": 1,

@@ -287,7 +287,7 @@ def test_a_repeated_id_that_is_no_ulid_is_kept_each_time(api: Api, event_id: str
     assert api.fake.stats["ignored_repeats"] == 0
 
 
-def test_a_refused_event_does_not_take_its_ulid(api: Api) -> None:
+def test_a_rejected_event_does_not_take_its_ulid(api: Api) -> None:
     assert api.errors("POST", "/api/v1/customers/u/events", {"id": ULID})
     track(api, "u", id=ULID)
     assert len(api.fake.events) == 1
@@ -343,7 +343,7 @@ def test_a_batch_applies_the_good_items_and_names_the_bad_by_index(api: Api) -> 
     ]
     assert [e["name"] for e in api.fake.events] == ["a", "b"]
     assert api.fake.stats["operations"] == 2
-    assert api.fake.stats["refused_operations"] == 3
+    assert api.fake.stats["rejected_operations"] == 3
 
 
 # Objects

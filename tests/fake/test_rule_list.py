@@ -16,7 +16,7 @@ RULES = list(rules())
 
 
 @pytest.mark.parametrize("where", list(dict.fromkeys(rule.where for rule in RULES)))
-def test_a_request_that_keeps_a_rule_is_taken_and_one_that_breaks_it_refused(where: str) -> None:
+def test_a_request_that_keeps_a_rule_is_taken_and_one_that_breaks_it_rejected(where: str) -> None:
     for rule in RULES:
         if rule.where != where:
             continue

@@ -114,7 +114,7 @@ def test_a_207_may_name_an_item_that_there_is_not(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refuse", "refused"),
+    ("reject", "rejected"),
     [
         ([{"index": 1}], [1]),
         ([{"index": 0}, {"index": 3}], [0, 3]),
@@ -123,24 +123,24 @@ def test_a_207_may_name_an_item_that_there_is_not(api: Api) -> None:
         ([{"person": "v"}], [2, 3]),
     ],
 )
-def test_items_of_a_batch_are_refused_by_place_name_or_person(
-    api: Api, refuse: list[dict[str, Any]], refused: list[int]
+def test_items_of_a_batch_are_rejected_by_place_name_or_person(
+    api: Api, reject: list[dict[str, Any]], rejected: list[int]
 ) -> None:
-    play(api, {"refuse": refuse, "count": 1})
+    play(api, {"reject": reject, "count": 1})
     items = [item("a"), item("bad"), item("bad", "v"), item("d", "v")]
     answer = api.batch(*items)
     assert answer.status == 207
-    assert [error["batch_index"] for error in orjson.loads(answer.body)["errors"]] == refused
-    assert names(api) == [each["name"] for i, each in enumerate(items) if i not in refused]
-    assert api.fake.stats["refused_operations"] == len(refused)
+    assert [error["batch_index"] for error in orjson.loads(answer.body)["errors"]] == rejected
+    assert names(api) == [each["name"] for i, each in enumerate(items) if i not in rejected]
+    assert api.fake.stats["rejected_operations"] == len(rejected)
 
 
-def test_a_lone_operation_is_refused_whole_in_its_endpoints_form(api: Api) -> None:
-    play(api, {"refuse": [{"name": "bad"}]})
+def test_a_lone_operation_is_rejected_whole_in_its_endpoints_form(api: Api) -> None:
+    play(api, {"reject": [{"name": "bad"}]})
     answer = send(api, "bad")
     assert (answer.status, orjson.loads(answer.body)) == (
         400,
-        {"meta": {"errors": ["refused, as told to"]}},
+        {"meta": {"errors": ["rejected, as told to"]}},
     )
     assert api.entity(item("bad")) == [("invalid", "")]
     assert (send(api, "good").status, names(api)) == (200, ["good"])
@@ -162,7 +162,7 @@ def test_a_person_is_known_by_an_anonymous_id_too(api: Api) -> None:
 
 
 @pytest.mark.parametrize("retry_after", [None, 4])
-def test_what_comes_too_fast_is_refused_until_a_second_has_passed(
+def test_what_comes_too_fast_is_rejected_until_a_second_has_passed(
     api: Api, retry_after: int | None
 ) -> None:
     play(api, {"rate": {"per_second": 2, "retry_after": retry_after}})
@@ -208,14 +208,14 @@ def test_one_step_alone_is_a_scenario() -> None:
         ({"rate": {}}, "rate.per_second: is required"),
         ({"rate": {"per_second": 1, "retry_after": -1}}, "rate.retry_after: must be at least 0"),
         ({"cut": "after", "retry_after": 1}, "retry_after: goes with status"),
-        ({"refuse": []}, "refuse: must not be empty"),
-        ({"refuse": [{}]}, "refuse[0]: must not be empty"),
-        ({"refuse": [{"index": -1}]}, "refuse[0].index: must not be negative"),
+        ({"reject": []}, "reject: must not be empty"),
+        ({"reject": [{}]}, "reject[0]: must not be empty"),
+        ({"reject": [{"index": -1}]}, "reject[0].index: must not be negative"),
         ({"when": {"index": 1}, "status": 500}, "when.index: is not a key of this request"),
         ({"count": 1}, "says nothing to do: give one of status, cut"),
     ],
 )
-def test_a_step_that_makes_no_sense_is_refused_and_what_was_goes_on(
+def test_a_step_that_makes_no_sense_is_rejected_and_what_was_goes_on(
     api: Api, step: dict[str, Any], mistake: str
 ) -> None:
     play(api, {"status": 500})
@@ -239,5 +239,5 @@ def test_every_mistake_of_a_scenario_is_told(api: Api) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, [], {"steps": {}}, {"steps": [1]}, {"steps": [], "count": 1}])
-def test_what_is_no_scenario_at_all_is_refused(api: Api, body: Any) -> None:
+def test_what_is_no_scenario_at_all_is_rejected(api: Api, body: Any) -> None:
     assert api.call("POST", "/_fake/scenario", orjson.dumps(body)).status == 400

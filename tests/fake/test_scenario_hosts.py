@@ -103,9 +103,9 @@ async def test_a_slow_answer_comes_in_the_end(host: str) -> None:
 
 
 @HOSTS
-async def test_pages_broken_json_and_refusals_go_over_the_wire(host: str) -> None:
+async def test_pages_broken_json_and_rejections_go_over_the_wire(host: str) -> None:
     steps = [{"malformed": "html", "count": 1}, {"malformed": "json", "count": 1}]
-    mixed = fake(*steps, {"status": 429, "retry_after": 7, "count": 1}, {"refuse": [{"index": 1}]})
+    mixed = fake(*steps, {"status": 429, "retry_after": 7, "count": 1}, {"reject": [{"index": 1}]})
     items = [
         {"type": "person", "action": "event", "identifiers": {"id": "u"}, "name": name}
         for name in ("a", "b")

@@ -11,7 +11,7 @@ from cio_sidecar.http_ingest.body import AT_ONCE_BYTES, Body, parse, read_batch,
 from cio_sidecar.http_ingest.errors import RequestError
 from cio_sidecar.http_ingest.events import event_of, events_of, is_for_customer_io
 from cio_sidecar.intake import CallLimits
-from cio_sidecar.renderer import Refused
+from cio_sidecar.renderer import Rejected
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,7 +105,7 @@ def test_every_event_of_a_large_body_is_one_or_is_rejected(data: bytes) -> None:
         return
     assert len(events) == body.count
     for event in events:
-        if not isinstance(event, Refused):
+        if not isinstance(event, Rejected):
             assert "writeKey" not in event
             assert is_for_customer_io(event) in (True, False)
 
@@ -113,7 +113,7 @@ def test_every_event_of_a_large_body_is_one_or_is_rejected(data: bytes) -> None:
 @given(EVENT)
 def test_a_call_of_one_event_is_one_or_is_rejected(fields: dict[str, Any]) -> None:
     event = event_of("track", fields)
-    assert isinstance(event, Refused) or event["type"] == "track"
+    assert isinstance(event, Rejected) or event["type"] == "track"
 
 
 @given(BYTES, st.integers(0, 60), st.binary(max_size=3))

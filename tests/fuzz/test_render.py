@@ -5,7 +5,7 @@ from typing import Any
 from cio_sidecar.mapping.authoring.profiles import load_profile
 from cio_sidecar.mapping.errors import FIELD_CHARACTERS, MOST_VIOLATIONS
 from cio_sidecar.mapping.event import EVENT_TYPES, unfit
-from cio_sidecar.renderer import Refused, Renderer
+from cio_sidecar.renderer import Rejected, Renderer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,7 +56,7 @@ EVENTS = st.fixed_dictionaries(
 @given(EVENTS)
 def test_render_any_event_is_rendered_or_rejected(event: dict[str, Any]) -> None:
     rendered = RENDERER.render(event)
-    if isinstance(rendered, Refused):
+    if isinstance(rendered, Rejected):
         assert rendered.violations
 
 

@@ -5,11 +5,11 @@ import pytest
 from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 
-from tests.http_ingest.support import Door, door_of
+from tests.http_ingest.support import HttpCaller, http_api_of
 
 
 @pytest.fixture
-def door_settings(make_settings: Callable[..., Settings]) -> Callable[..., Settings]:
+def http_api_settings(make_settings: Callable[..., Settings]) -> Callable[..., Settings]:
     def make(**changes: Any) -> Settings:
         return make_settings(**{"http_ingest": "127.0.0.1:0", **changes})
 
@@ -17,6 +17,8 @@ def door_settings(make_settings: Callable[..., Settings]) -> Callable[..., Setti
 
 
 @pytest.fixture
-async def door(door_settings: Callable[..., Settings], fake: FakeCustomerIO) -> AsyncIterator[Door]:
-    async with door_of(door_settings(), fake) as door:
-        yield door
+async def http_api(
+    http_api_settings: Callable[..., Settings], fake: FakeCustomerIO
+) -> AsyncIterator[HttpCaller]:
+    async with http_api_of(http_api_settings(), fake) as http_api:
+        yield http_api

@@ -1,4 +1,4 @@
-"""A caller of the HTTP door, beside one of gRPC."""
+"""A caller of HTTP ingest, beside one of gRPC."""
 
 import asyncio
 import base64
@@ -22,14 +22,14 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-class Door:
-    """Posts to a sidecar's HTTP door; ``grpc`` calls the same sidecar and sees the fake."""
+class HttpCaller:
+    """Posts to a sidecar's HTTP ingest; ``grpc`` calls the same sidecar and sees the fake."""
 
     def __init__(self, grpc: Caller, session: aiohttp.ClientSession) -> None:
         self.grpc = grpc
         self._session = session
-        assert grpc.sidecar.door
-        self.counters = grpc.sidecar.door.counters
+        assert grpc.sidecar.http_ingest
+        self.counters = grpc.sidecar.http_ingest.counters
         self.url = f"http://{grpc.sidecar.http_ingest_address}"
 
     async def request(
@@ -69,9 +69,9 @@ def zipped(body: Any) -> bytes:
 
 
 @asynccontextmanager
-async def door_of(settings: Settings, fake: FakeCustomerIO) -> AsyncIterator[Door]:
+async def http_api_of(settings: Settings, fake: FakeCustomerIO) -> AsyncIterator[HttpCaller]:
     async with calling(settings, fake) as grpc, aiohttp.ClientSession() as session:
-        yield Door(grpc, session)
+        yield HttpCaller(grpc, session)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.http_ingest.support import Door
+from tests.http_ingest.support import HttpCaller
 
 MANY = settings(
     max_examples=150,
@@ -61,53 +61,59 @@ def cut(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-async def everything_is_well(door: Door, accepted: int) -> None:
-    """What was accepted came to Customer.io or is not to be sent, and was not refused there."""
-    await door.grpc.settled()
-    assert (await door.grpc.sidecar.queue.stats()).dead_letters == 0
-    assert door.counters.requests[500] == 0
-    assert door.counters.events["accepted"] >= accepted
+async def everything_is_well(http_api: HttpCaller, accepted: int) -> None:
+    """What was accepted came to Customer.io or is not to be sent, and was not rejected there."""
+    await http_api.grpc.settled()
+    assert (await http_api.grpc.sidecar.queue.stats()).dead_letters == 0
+    assert http_api.counters.requests[500] == 0
+    assert http_api.counters.events["accepted"] >= accepted
 
 
 @pytest.mark.parametrize("call", CALLS)
 @MANY
 @given(value=st.one_of(EVENT, BATCH, JSON))
 async def test_of_any_json_each_event_is_accepted_or_named(
-    door: Door, call: str, value: Any, caplog: pytest.LogCaptureFixture
+    http_api: HttpCaller, call: str, value: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = dict(door.counters.events)
-    answer = await door.post(call, encoded(value))
+    before = dict(http_api.counters.events)
+    answer = await http_api.post(call, encoded(value))
     assert answer.status in (200, 400), answer
-    settled = sum(door.counters.events.values()) - sum(before.values())
-    refused = door.counters.events["refused"] - before["refused"]
+    settled = sum(http_api.counters.events.values()) - sum(before.values())
+    rejected = http_api.counters.events["rejected"] - before["rejected"]
     if answer.status == 200:
         expected = len(value["batch"]) if call in ("batch", "import") else 1
         assert settled == expected
-        assert len(answer.body.get("refused", [])) == refused
-        assert all(each["violations"] for each in answer.body.get("refused", []))
+        assert len(answer.body.get("rejected", [])) == rejected
+        assert all(each["violations"] for each in answer.body.get("rejected", []))
     else:
-        assert refused == settled
-    await everything_is_well(door, before["accepted"])
+        assert rejected == settled
+    await everything_is_well(http_api, before["accepted"])
     assert "please report it" not in caplog.text
 
 
 @pytest.mark.parametrize("packed", [False, True])
 @MANY
 @given(data=st.one_of(st.binary(max_size=60), cut(), BATCH.map(encoded).map(gzip.compress)))
-async def test_any_bytes_get_an_answer_that_explains(door: Door, data: bytes, packed: bool) -> None:
+async def test_any_bytes_get_an_answer_that_explains(
+    http_api: HttpCaller, data: bytes, packed: bool
+) -> None:
     headers = {"Content_Encoding": "gzip"} if packed else {}
-    answer = await door.post("batch", data, **headers)
+    answer = await http_api.post("batch", data, **headers)
     assert answer.status in (200, 400), answer
-    await everything_is_well(door, 0)
+    await everything_is_well(http_api, 0)
 
 
 @MANY
 @given(batch=BATCH, end=st.integers(0, 200))
-async def test_a_gzip_body_cut_short_is_never_taken(door: Door, batch: Any, end: int) -> None:
+async def test_a_gzip_body_cut_short_is_never_taken(
+    http_api: HttpCaller, batch: Any, end: int
+) -> None:
     whole = gzip.compress(encoded(batch))
-    answer = await door.post("batch", whole[: min(end, len(whole) - 1)], Content_Encoding="gzip")
+    answer = await http_api.post(
+        "batch", whole[: min(end, len(whole) - 1)], Content_Encoding="gzip"
+    )
     assert (answer.status, answer.body["code"]) == (400, "INVALID_ENCODING")
-    assert sum(door.counters.events.values()) == 0
+    assert sum(http_api.counters.events.values()) == 0
 
 
 @pytest.mark.parametrize(
@@ -124,24 +130,26 @@ async def test_a_gzip_body_cut_short_is_never_taken(door: Door, batch: Any, end:
     ],
 )
 async def test_a_strange_event_spoils_nothing_for_its_neighbours(
-    door: Door, event: Any, field: str | None, reason: str | None
+    http_api: HttpCaller, event: Any, field: str | None, reason: str | None
 ) -> None:
     good = {"type": "track", "event": "Order Completed", "userId": "u1"}
-    answer = await door.post("batch", encoded({"batch": [good, {**good, **event}, good]}))
+    answer = await http_api.post("batch", encoded({"batch": [good, {**good, **event}, good]}))
     assert answer.status == 200
-    refused = [
+    rejected = [
         (each["index"], [(v["field"], v["reason"]) for v in each["violations"]])
-        for each in answer.body.get("refused", [])
+        for each in answer.body.get("rejected", [])
     ]
-    assert refused == ([(1, [(field, reason)])] if field else [])
-    await door.grpc.delivered(2 if field else 3)
+    assert rejected == ([(1, [(field, reason)])] if field else [])
+    await http_api.grpc.delivered(2 if field else 3)
 
 
-async def test_an_event_that_nests_too_deep_for_customer_io_is_refused_alone(door: Door) -> None:
+async def test_an_event_that_nests_too_deep_for_customer_io_is_rejected_alone(
+    http_api: HttpCaller,
+) -> None:
     good = b'{"type":"track","event":"E","userId":"u1"}'
     deep = b'{"type":"track","event":"E","userId":"u1","properties":{"a":%s%s}}'
     bad = deep % (b"[" * 300, b"]" * 300)
-    answer = await door.post("batch", b'{"batch":[%s,%s]}' % (bad, good))
+    answer = await http_api.post("batch", b'{"batch":[%s,%s]}' % (bad, good))
     assert answer.status == 200
-    assert [each["index"] for each in answer.body["refused"]] == [0]
-    await door.grpc.delivered(1)
+    assert [each["index"] for each in answer.body["rejected"]] == [0]
+    await http_api.grpc.delivered(1)

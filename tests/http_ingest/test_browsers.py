@@ -8,7 +8,7 @@ from cio_sidecar.app.config import ConfigError, Settings, load_settings
 from cio_sidecar.http_ingest.browsers import Browsers
 from cio_sidecar.http_ingest.errors import RequestError
 
-from tests.http_ingest.support import Door, door_of
+from tests.http_ingest.support import HttpCaller, http_api_of
 
 Make = Callable[..., Settings]
 EVENT = {"userId": "u1", "event": "Viewed"}
@@ -29,13 +29,13 @@ PAGE = "https://app.example.com"
     ],
 )
 async def test_a_browser_request_is_rejected_before_it_is_read(
-    door: Door, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+    http_api: HttpCaller, headers: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = await door.post("track", EVENT, **headers)
+    answer = await http_api.post("track", EVENT, **headers)
     assert (answer.status, answer.body["code"]) == (403, "BROWSER_REQUEST")
     assert "CIO_HTTP_INGEST_ORIGINS" in answer.body["message"]
     assert "Access-Control-Allow-Origin" not in answer.headers
-    assert sum(door.counters.events.values()) == 0
+    assert sum(http_api.counters.events.values()) == 0
     assert "HTTP request from a web page (CIO_HTTP_INGEST_ORIGINS) rejected" in caplog.text
 
 
@@ -51,29 +51,31 @@ async def test_a_browser_request_is_rejected_before_it_is_read(
         {"Host": "127.9.9.9"},
     ],
 )
-async def test_a_request_of_a_service_is_accepted(door: Door, headers: dict[str, str]) -> None:
-    assert (await door.post("track", EVENT, **headers)).status == 200
+async def test_a_request_of_a_service_is_accepted(
+    http_api: HttpCaller, headers: dict[str, str]
+) -> None:
+    assert (await http_api.post("track", EVENT, **headers)).status == 200
 
 
 async def test_a_page_of_an_allowed_origin_sends_events_and_reads_the_answer(
-    door_settings: Make, fake: FakeCustomerIO
+    http_api_settings: Make, fake: FakeCustomerIO
 ) -> None:
-    settings = door_settings(http_ingest_origins=f"http://localhost:3000, {PAGE}")
+    settings = http_api_settings(http_ingest_origins=f"http://localhost:3000, {PAGE}")
     headers = {"Origin": PAGE, "Sec-Fetch-Site": "cross-site"}
-    async with door_of(settings, fake) as door:
-        preflight = await door.request("OPTIONS", "/v1/t", None, headers)
+    async with http_api_of(settings, fake) as http_api:
+        preflight = await http_api.request("OPTIONS", "/v1/t", None, headers)
         assert preflight.status == 200
         assert preflight.headers["Access-Control-Allow-Methods"] == "POST"
         assert "Content-Type" in preflight.headers["Access-Control-Allow-Headers"]
-        good = await door.request("POST", "/v1/t", b'{"userId":"u1","event":"E"}', headers)
-        bad = await door.request("POST", "/v1/t", b"{", headers)
+        good = await http_api.request("POST", "/v1/t", b'{"userId":"u1","event":"E"}', headers)
+        bad = await http_api.request("POST", "/v1/t", b"{", headers)
         assert (good.status, bad.status) == (200, 400)
         for answer in (preflight, good, bad):
             assert answer.headers["Access-Control-Allow-Origin"] == PAGE
             assert answer.headers["Vary"] == "Origin"
-        other = await door.request("POST", "/v1/t", b"{}", {"Origin": f"{PAGE}.evil.com"})
+        other = await http_api.request("POST", "/v1/t", b"{}", {"Origin": f"{PAGE}.evil.com"})
         assert other.status == 403
-        await door.grpc.delivered(1)
+        await http_api.grpc.delivered(1)
 
 
 def test_any_origin_allows_everything() -> None:

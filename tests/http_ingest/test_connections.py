@@ -9,12 +9,12 @@ from cio_sidecar.app.sidecar import Sidecar
 from pydantic import SecretStr
 
 from tests.http_ingest.support import (
-    Door,
+    HttpCaller,
     answer,
     basic,
     connected,
-    door_of,
     exchange,
+    http_api_of,
     repeated,
 )
 
@@ -48,20 +48,20 @@ LENGTH = b"Content-Length: %d\r\n" % len(EVENT)
     ],
 )
 async def test_a_bad_request_is_answered_in_json_and_logged_without_data(
-    door: Door, data: bytes, status: int, caplog: pytest.LogCaptureFixture
+    http_api: HttpCaller, data: bytes, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    got, body = await exchange(door.url, data)
+    got, body = await exchange(http_api.url, data)
     assert got == status
     assert body["success"] is False
     assert body["code"]
     assert body["message"]
     assert "Traceback" not in caplog.text
-    assert (await door.batch()).status == 200
+    assert (await http_api.batch()).status == 200
 
 
-async def test_a_chunk_extension_of_any_length_is_skipped(door: Door) -> None:
+async def test_a_chunk_extension_of_any_length_is_skipped(http_api: HttpCaller) -> None:
     chunk = b"%x;%s\r\n%s\r\n0\r\n\r\n" % (len(EVENT), b"x" * 100_000, EVENT)
-    status, _ = await exchange(door.url, POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunk)
+    status, _ = await exchange(http_api.url, POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunk)
     assert status == 200
 
 
@@ -75,69 +75,77 @@ async def test_the_health_listener_answers_in_json(make_settings: Make, path: st
 
 
 async def test_headers_that_do_not_come_to_an_end_are_not_waited_for(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    http_api: HttpCaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cio_sidecar.app.http_protocol.HEADERS_SECONDS", 0.05)
-    status, body = await exchange(door.url, POST)
+    status, body = await exchange(http_api.url, POST)
     assert (status, body["code"]) == (408, "TIMEOUT")
 
 
-async def test_an_idle_connection_is_closed(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_connection_is_closed(
+    http_api: HttpCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("cio_sidecar.app.http_protocol.IDLE_SECONDS", 0.05)
-    async with connected(door.url) as (reader, writer):
+    async with connected(http_api.url) as (reader, writer):
         writer.write(POST + LENGTH + b"\r\n" + EVENT)
         assert (await answer(reader))[0] == 200
         assert await reader.read() == b""
 
 
 async def test_connections_over_the_limit_are_answered_503(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    http_api: HttpCaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cio_sidecar.app.http_protocol.MOST_CONNECTIONS", 1)
-    async with connected(door.url) as (reader, writer):
+    async with connected(http_api.url) as (reader, writer):
         writer.write(POST + LENGTH + b"\r\n" + EVENT)
         assert (await answer(reader))[0] == 200
-        status, body = await exchange(door.url, b"")
+        status, body = await exchange(http_api.url, b"")
         assert (status, body["code"]) == (503, "UNAVAILABLE")
-    await repeated(door.url, POST + LENGTH + b"\r\n" + EVENT, 200)
+    await repeated(http_api.url, POST + LENGTH + b"\r\n" + EVENT, 200)
 
 
 # The write key
 
 
 async def test_nothing_is_parsed_before_the_write_key_is_checked(
-    door_settings: Make, fake: FakeCustomerIO
+    http_api_settings: Make, fake: FakeCustomerIO
 ) -> None:
     """The body never comes: the answer does not wait for it."""
-    async with door_of(door_settings(http_ingest_write_key=SecretStr("key")), fake) as door:
+    async with http_api_of(
+        http_api_settings(http_ingest_write_key=SecretStr("key")), fake
+    ) as http_api:
         wrong = f"Authorization: {basic('wrong')}\r\nContent-Length: 1000\r\n\r\n".encode()
-        assert (await exchange(door.url, POST + wrong))[0] == 401
+        assert (await exchange(http_api.url, POST + wrong))[0] == 401
 
 
 async def test_two_authorization_headers_are_rejected(
-    door_settings: Make, fake: FakeCustomerIO
+    http_api_settings: Make, fake: FakeCustomerIO
 ) -> None:
-    async with door_of(door_settings(http_ingest_write_key=SecretStr("key")), fake) as door:
+    async with http_api_of(
+        http_api_settings(http_ingest_write_key=SecretStr("key")), fake
+    ) as http_api:
         header = f"Authorization: {basic('key')}\r\n".encode()
-        status, body = await exchange(door.url, POST + header * 2 + LENGTH + b"\r\n" + EVENT)
+        status, body = await exchange(http_api.url, POST + header * 2 + LENGTH + b"\r\n" + EVENT)
         assert (status, body["code"]) == (401, "UNAUTHORIZED")
         assert "expected one header Authorization, got 2" in body["message"]
 
 
 @pytest.mark.parametrize("name", ["BODIES_BYTES", "KEYLESS_BODIES_BYTES"])
 async def test_bodies_over_the_memory_limit_are_asked_to_wait(
-    door_settings: Make, fake: FakeCustomerIO, monkeypatch: pytest.MonkeyPatch, name: str
+    http_api_settings: Make, fake: FakeCustomerIO, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(f"cio_sidecar.http_ingest.handlers.{name}", 100)
-    async with door_of(door_settings(http_ingest_write_key=SecretStr("key")), fake) as door:
+    async with http_api_of(
+        http_api_settings(http_ingest_write_key=SecretStr("key")), fake
+    ) as http_api:
         header = b"" if "KEYLESS" in name else f"Authorization: {basic('key')}\r\n".encode()
         second = POST + header + LENGTH + b"\r\n" + EVENT[:-1] + b" "
-        async with connected(door.url) as (reader, writer):
+        async with connected(http_api.url) as (reader, writer):
             # A body that takes nearly all of the memory, but for its last byte.
             start = b'{"writeKey":"key","userId":"u1","event":"Viewed"' + b" " * 40
             writer.write(POST + header + b"Content-Length: %d\r\n\r\n" % (len(start) + 1) + start)
-            await repeated(door.url, second, 503)
+            await repeated(http_api.url, second, 503)
             writer.write(b"}")
             assert (await answer(reader))[0] == 200
         # The memory is given back: what is wrong now is the request itself.
-        await repeated(door.url, second, 400)
+        await repeated(http_api.url, second, 400)

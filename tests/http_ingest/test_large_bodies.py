@@ -19,10 +19,10 @@ from cio_sidecar.http_ingest.body import (
 )
 from cio_sidecar.http_ingest.errors import RequestError
 from cio_sidecar.intake import CallLimits
-from cio_sidecar.renderer import Refused
+from cio_sidecar.renderer import Rejected
 from pydantic import SecretStr
 
-from tests.http_ingest.support import Door, basic, door_of, zipped
+from tests.http_ingest.support import HttpCaller, basic, http_api_of, zipped
 
 Make = Callable[..., Settings]
 GOOD = b'{"type":"track","userId":"u1","event":"Viewed"}'
@@ -58,101 +58,111 @@ def read(data: bytes, limits: CallLimits = LIMITS) -> tuple[dict[str, Any], list
 @pytest.mark.parametrize("event", [b"0", b"{}", b"[]", GOOD])
 @pytest.mark.parametrize("packed", [False, True])
 async def test_more_events_than_the_limit_are_rejected_with_413(
-    door: Door, event: bytes, packed: bool
+    http_api: HttpCaller, event: bytes, packed: bool
 ) -> None:
     body = b'{"batch":[%s]}' % b",".join([event] * 10_001)
     headers = {"Content_Encoding": "gzip"} if packed else {}
-    answer = await door.post("batch", zipped(body) if packed else body, **headers)
+    answer = await http_api.post("batch", zipped(body) if packed else body, **headers)
     assert (answer.status, answer.body["code"]) == (413, "TOO_MANY_EVENTS")
     assert "10,000 events (CIO_CALL_MAX_EVENTS)" in answer.body["message"]
-    assert sum(door.counters.events.values()) == 0
+    assert sum(http_api.counters.events.values()) == 0
 
 
-async def test_as_many_events_as_the_limit_are_accepted(door: Door) -> None:
+async def test_as_many_events_as_the_limit_are_accepted(http_api: HttpCaller) -> None:
     body = b'{"batch":[%s]}' % b",".join([b"0"] * 9_999 + [GOOD])
-    answer = await door.post("batch", body)
+    answer = await http_api.post("batch", body)
     assert answer.status == 200
-    refused = answer.body["refused"]
-    assert [each["index"] for each in refused] == list(range(9_999))
-    assert {each["violations"][0]["reason"] for each in refused} == {"WRONG_TYPE"}
-    assert refused[0]["violations"][0]["description"]
+    rejected = answer.body["rejected"]
+    assert [each["index"] for each in rejected] == list(range(9_999))
+    assert {each["violations"][0]["reason"] for each in rejected} == {"WRONG_TYPE"}
+    assert rejected[0]["violations"][0]["description"]
     assert len(json.dumps(answer.body)) < 2_000_000
 
 
-async def test_an_event_over_the_limit_is_rejected_alone(door: Door) -> None:
-    answer = await door.post("batch", batch(GOOD, padded(1_000_001), GOOD))
+async def test_an_event_over_the_limit_is_rejected_alone(http_api: HttpCaller) -> None:
+    answer = await http_api.post("batch", batch(GOOD, padded(1_000_001), GOOD))
     assert answer.status == 200
     ((index, reason),) = [
-        (each["index"], each["violations"][0]["reason"]) for each in answer.body["refused"]
+        (each["index"], each["violations"][0]["reason"]) for each in answer.body["rejected"]
     ]
     assert (index, reason) == (1, "TOO_LARGE")
-    await door.grpc.settled(2)
+    await http_api.grpc.settled(2)
 
 
-async def test_a_call_of_one_event_over_the_limit_is_rejected_unparsed(door: Door) -> None:
-    answer = await door.post("track", padded(AT_ONCE_BYTES, b"[%s"))
-    assert (answer.status, answer.body["code"]) == (400, "EVENT_REFUSED")
+async def test_a_call_of_one_event_over_the_limit_is_rejected_unparsed(
+    http_api: HttpCaller,
+) -> None:
+    answer = await http_api.post("track", padded(AT_ONCE_BYTES, b"[%s"))
+    assert (answer.status, answer.body["code"]) == (400, "EVENT_REJECTED")
     assert "CIO_EVENT_MAX_BYTES" in answer.body["violations"][0]["description"]
 
 
-async def test_in_a_large_body_a_bad_event_is_rejected_alone(door: Door) -> None:
+async def test_in_a_large_body_a_bad_event_is_rejected_alone(http_api: HttpCaller) -> None:
     surrogate = padded(0, rb'"\ud83d"')
     deep = padded(0, b"[" * 300 + b"]" * 300)
-    answer = await door.post("batch", batch(GOOD, surrogate, padded(0, b"NaN"), deep, b"7", GOOD))
+    answer = await http_api.post(
+        "batch", batch(GOOD, surrogate, padded(0, b"NaN"), deep, b"7", GOOD)
+    )
     assert answer.status == 200
-    assert [each["index"] for each in answer.body["refused"]] == [1, 2, 3, 4]
-    await door.grpc.delivered(2)
+    assert [each["index"] for each in answer.body["rejected"]] == [1, 2, 3, 4]
+    await http_api.grpc.delivered(2)
 
 
-async def test_a_large_body_that_ends_early_stores_nothing(door: Door) -> None:
-    answer = await door.post("batch", batch(*[GOOD] * 200)[:-1])
+async def test_a_large_body_that_ends_early_stores_nothing(http_api: HttpCaller) -> None:
+    answer = await http_api.post("batch", batch(*[GOOD] * 200)[:-1])
     assert (answer.status, answer.body["code"]) == (400, "INVALID_JSON")
     bad = batch(*[GOOD] * 200, b'{"type":}')
-    answer = await door.post("batch", bad)
+    answer = await http_api.post("batch", bad)
     assert (answer.status, answer.body["code"]) == (400, "INVALID_JSON")
     assert "batch.200" in answer.body["message"]
-    assert sum(door.counters.events.values()) == 0
+    assert sum(http_api.counters.events.values()) == 0
 
 
-async def test_what_a_large_batch_shares_is_applied_wherever_it_is_written(door: Door) -> None:
+async def test_what_a_large_batch_shares_is_applied_wherever_it_is_written(
+    http_api: HttpCaller,
+) -> None:
     page = b'{"type":"page","userId":"u1"}'
     more = b',"context":{"page":{"url":"https://example.com/a"}},"writeKey":"k"'
-    assert (await door.post("batch", batch(page, more=more))).body == {"success": True}
-    assert (await door.grpc.delivered_one())["name"] == "https://example.com/a"
+    assert (await http_api.post("batch", batch(page, more=more))).body == {"success": True}
+    assert (await http_api.grpc.delivered_one())["name"] == "https://example.com/a"
 
 
 @pytest.mark.parametrize("field", ["context", "integrations"])
-async def test_what_a_batch_shares_is_bounded_by_what_it_becomes(door: Door, field: str) -> None:
+async def test_what_a_batch_shares_is_bounded_by_what_it_becomes(
+    http_api: HttpCaller, field: str
+) -> None:
     shared = {field: {"a": "x" * 90_000}}
-    answer = await door.batch(*[orjson.loads(GOOD)] * 200, **shared)
+    answer = await http_api.batch(*[orjson.loads(GOOD)] * 200, **shared)
     assert (answer.status, answer.body["code"]) == (413, "TOO_LARGE")
-    assert (await door.batch(*[orjson.loads(GOOD)] * 2, **shared)).body == {"success": True}
+    assert (await http_api.batch(*[orjson.loads(GOOD)] * 2, **shared)).body == {"success": True}
 
 
-async def test_integrations_are_bounded_in_number(door: Door) -> None:
+async def test_integrations_are_bounded_in_number(http_api: HttpCaller) -> None:
     many = {f"k{index}": False for index in range(1_001)}
     event = {**orjson.loads(GOOD), "messageId": "m1"}
-    answer = await door.batch(event, {**event, "messageId": "m2", "integrations": many})
+    answer = await http_api.batch(event, {**event, "messageId": "m2", "integrations": many})
     ((index, violation),) = [
-        (each["index"], each["violations"][0]) for each in answer.body["refused"]
+        (each["index"], each["violations"][0]) for each in answer.body["rejected"]
     ]
     assert (index, violation["field"], violation["reason"]) == (1, "integrations", "TOO_MANY")
     name = {"Customer.io" + " " * 100_000: False}
-    assert (await door.batch({**event, "integrations": name})).body == {"success": True}
+    assert (await http_api.batch({**event, "integrations": name})).body == {"success": True}
 
 
 @pytest.mark.parametrize("packed", [False, True])
 async def test_a_body_without_the_header_is_bounded_by_what_is_read_to_find_the_key(
-    door_settings: Make, fake: FakeCustomerIO, packed: bool
+    http_api_settings: Make, fake: FakeCustomerIO, packed: bool
 ) -> None:
     body = b'{"writeKey":"key","batch":[],"a":"%s"}' % (b"x" * KEYLESS_BODY_BYTES)
     headers = {"Content_Encoding": "gzip"} if packed else {}
-    async with door_of(door_settings(http_ingest_write_key=SecretStr("key")), fake) as door:
+    async with http_api_of(
+        http_api_settings(http_ingest_write_key=SecretStr("key")), fake
+    ) as http_api:
         data = zipped(body) if packed else body
-        answer = await door.post("batch", data, **headers)
+        answer = await http_api.post("batch", data, **headers)
         assert (answer.status, answer.body["code"]) == (413, "TOO_LARGE")
         assert "Basic authorization" in answer.body["message"]
-        answer = await door.post("batch", data, Authorization=basic("key"), **headers)
+        answer = await http_api.post("batch", data, Authorization=basic("key"), **headers)
         assert answer.status == 200
 
 
@@ -210,10 +220,10 @@ def test_of_two_batches_the_last_counts_as_for_a_parser() -> None:
 
 def test_an_event_that_only_the_lenient_parser_reads_is_rejected_alone_if_it_is_long() -> None:
     long = padded(LENIENT_BYTES, b'["%s",NaN]')
-    _, (good, refused) = read(batch(GOOD, long))
+    _, (good, rejected) = read(batch(GOOD, long))
     assert good == orjson.loads(GOOD)
-    assert isinstance(refused, Refused)
-    assert [each.reason for each in refused.violations] == ["INVALID_JSON"]
+    assert isinstance(rejected, Rejected)
+    assert [each.reason for each in rejected.violations] == ["INVALID_JSON"]
 
 
 def test_reading_a_large_body_yields_between_its_events() -> None:

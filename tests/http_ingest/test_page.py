@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http_ingest.support import Door
+from tests.http_ingest.support import HttpCaller
 from tests.http_ingest.test_sdks import NODE, install
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,33 +29,35 @@ def run(*command: str, folder: Path = ROOT) -> str:
     return result.stdout
 
 
-def here(text: str, door: Door) -> str:
+def here(text: str, http_api: HttpCaller) -> str:
     assert "http://127.0.0.1:8088" in text
-    return text.replace("http://127.0.0.1:8088", door.url)
+    return text.replace("http://127.0.0.1:8088", http_api.url)
 
 
-async def test_the_sample_in_python_delivers(door: Door) -> None:
-    await asyncio.to_thread(run, sys.executable, "-c", here(block("python"), door))
-    assert (await door.grpc.delivered_one())["name"] == "Order Completed"
+async def test_the_sample_in_python_delivers(http_api: HttpCaller) -> None:
+    await asyncio.to_thread(run, sys.executable, "-c", here(block("python"), http_api))
+    assert (await http_api.grpc.delivered_one())["name"] == "Order Completed"
 
 
-async def test_the_sample_for_node_delivers(door: Door) -> None:
+async def test_the_sample_for_node_delivers(http_api: HttpCaller) -> None:
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed")
     await asyncio.to_thread(install)
-    code = here(block("js"), door)
+    code = here(block("js"), http_api)
     await asyncio.to_thread(run, "node", "--input-type=module", "-e", code, folder=NODE)
-    assert (await door.grpc.delivered_one())["name"] == "Order Completed"
+    assert (await http_api.grpc.delivered_one())["name"] == "Order Completed"
 
 
-async def test_the_sample_with_curl_answers_as_shown(door: Door) -> None:
+async def test_the_sample_with_curl_answers_as_shown(http_api: HttpCaller) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     (found,) = re.findall(r"^\$ (curl .*)\n(.*)\n```$", PAGE, re.MULTILINE)
     command, shown = found
-    answer = await asyncio.to_thread(run, "bash", "-c", here(command.replace("-u", "-s -u"), door))
+    answer = await asyncio.to_thread(
+        run, "bash", "-c", here(command.replace("-u", "-s -u"), http_api)
+    )
     assert answer == shown
-    await door.grpc.delivered(1)
+    await http_api.grpc.delivered(1)
 
 
 def test_every_code_of_an_answer_is_in_the_page() -> None:

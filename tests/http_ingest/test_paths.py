@@ -6,7 +6,7 @@ import orjson
 import pytest
 from cio_sidecar.http_ingest.handlers import _shown
 
-from tests.http_ingest.support import Door, exchange
+from tests.http_ingest.support import HttpCaller, exchange
 
 
 @pytest.mark.parametrize(
@@ -27,23 +27,23 @@ from tests.http_ingest.support import Door, exchange
     ],
 )
 async def test_a_call_is_taken_by_every_path_that_sdks_use(
-    door: Door, path: str, call: str
+    http_api: HttpCaller, path: str, call: str
 ) -> None:
     event = {"type": "track", "userId": "u1", "event": "E", "name": "N", "groupId": "g1"}
     event |= {"previousId": "u0"}
     batch = call in ("batch", "import")
     body = orjson.dumps({"batch": [event]} if batch else event)
     data = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-    assert await exchange(door.url, data.encode() + body) == (200, {"success": True})
-    await door.grpc.settled(1)
-    operation = door.grpc.operations[0]
+    assert await exchange(http_api.url, data.encode() + body) == (200, {"success": True})
+    await http_api.grpc.settled(1)
+    operation = http_api.grpc.operations[0]
     actions = {"batch": "event", "import": "event", "track": "event"}
     actions |= {"group": "identify", "alias": "merge"}
     assert operation["body"]["action"] == actions.get(call, call)
 
 
 async def test_unknown_paths_are_logged_once_a_minute_without_data(
-    door: Door, caplog: pytest.LogCaptureFixture
+    http_api: HttpCaller, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "cio_sidecar.http_ingest")
     for path in (
@@ -52,7 +52,7 @@ async def test_unknown_paths_are_logged_once_a_minute_without_data(
         "/%0aprivat-5d41402a",
     ):
         data = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-        status, body = await exchange(door.url, data)
+        status, body = await exchange(http_api.url, data)
         assert (status, body["code"]) == (404, "NOT_FOUND")
     (line,) = [each.getMessage() for each in caplog.records]
     assert line.startswith("HTTP request to the unknown path /v2/batch rejected; there are POST ")

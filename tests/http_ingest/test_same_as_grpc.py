@@ -1,4 +1,4 @@
-"""The same event becomes the same requests, whichever door it comes through."""
+"""The same event becomes the same requests, whichever http_api it comes through."""
 
 import contextlib
 import json
@@ -14,8 +14,8 @@ from cio_fake import FakeCustomerIO
 from cio_sidecar.app.config import Settings
 from cio_sidecar.rpc.event_json import NotSendable, from_event
 
-from tests.http_ingest.support import Door, door_of
-from tests.rpc.harness import ACCEPTED, REFUSED, violations_of
+from tests.http_ingest.support import HttpCaller, http_api_of
+from tests.rpc.harness import ACCEPTED, REJECTED, violations_of
 
 Make = Callable[..., Settings]
 
@@ -59,35 +59,39 @@ def _without_receipt(value: Any) -> Any:
 @pytest.mark.parametrize("api", ["auto", "v1"])
 @pytest.mark.parametrize("profile", ["documented", "standard"])
 async def test_every_fixture_becomes_the_same_requests_by_grpc_and_by_http(
-    door_settings: Make, fake: FakeCustomerIO, tmp_path: Path, profile: str, api: str
+    http_api_settings: Make, fake: FakeCustomerIO, tmp_path: Path, profile: str, api: str
 ) -> None:
     given = sendable(profile)
     assert len(given) > 50
     settings = {"profile": profile, "api": api, "dedup_window_seconds": 0}
 
-    async def through(send: Callable[[Door], Any], folder: str) -> tuple[list[Any], list[bytes]]:
+    async def through(
+        send: Callable[[HttpCaller], Any], folder: str
+    ) -> tuple[list[Any], list[bytes]]:
         fake.reset()
-        async with door_of(door_settings(data_dir=tmp_path / folder, **settings), fake) as door:
-            refused = await send(door)
-            await door.grpc.settled()
-            return refused, requests_of(fake)
+        async with http_api_of(
+            http_api_settings(data_dir=tmp_path / folder, **settings), fake
+        ) as http_api:
+            rejected = await send(http_api)
+            await http_api.grpc.settled()
+            return rejected, requests_of(fake)
 
-    async def by_grpc(door: Door) -> list[Any]:
-        results = await door.grpc.send_batch(*(message for _, message in given))
-        assert {result.status for result in results} <= {ACCEPTED, REFUSED}
+    async def by_grpc(http_api: HttpCaller) -> list[Any]:
+        results = await http_api.grpc.send_batch(*(message for _, message in given))
+        assert {result.status for result in results} <= {ACCEPTED, REJECTED}
         return [
             (index, violations_of(result))
             for index, result in enumerate(results)
-            if result.status == REFUSED
+            if result.status == REJECTED
         ]
 
-    async def by_http(door: Door) -> list[Any]:
+    async def by_http(http_api: HttpCaller) -> list[Any]:
         # As Python's SDKs write it, NaN included.
         body = json.dumps({"batch": [event for event, _ in given]}).encode()
-        answer = await door.post("batch", body)
+        answer = await http_api.post("batch", body)
         return [
             (each["index"], [(v["field"], v["reason"]) for v in each["violations"]])
-            for each in answer.body.get("refused", [])
+            for each in answer.body.get("rejected", [])
         ]
 
     assert await through(by_grpc, "grpc") == await through(by_http, "http")

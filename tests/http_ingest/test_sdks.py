@@ -17,7 +17,7 @@ from cio_sidecar.app.config import Settings
 from cio_sidecar.event_queue.errors import QueueError
 from pydantic import SecretStr
 
-from tests.http_ingest.support import Door, door_of
+from tests.http_ingest.support import HttpCaller, http_api_of
 from tests.rpc.harness import ulid
 
 Make = Callable[..., Settings]
@@ -159,20 +159,22 @@ def requests_of(fake: FakeCustomerIO) -> list[bytes]:
     )
 
 
-async def settled(door: Door, given: Sequence[object]) -> None:
-    await door.grpc.settled(len(given))
-    assert (await door.grpc.sidecar.queue.stats()).dead_letters == 0
+async def settled(http_api: HttpCaller, given: Sequence[object]) -> None:
+    await http_api.grpc.settled(len(given))
+    assert (await http_api.grpc.sidecar.queue.stats()).dead_letters == 0
 
 
 async def test_every_call_of_an_sdk_arrives_with_its_id_and_its_time(
-    send: Send, door_settings: Make, fake: FakeCustomerIO
+    send: Send, http_api_settings: Make, fake: FakeCustomerIO
 ) -> None:
     given = events()
-    async with door_of(door_settings(http_ingest_write_key=SecretStr(KEY)), fake) as door:
-        await asyncio.to_thread(send, door.url, given)
+    async with http_api_of(
+        http_api_settings(http_ingest_write_key=SecretStr(KEY)), fake
+    ) as http_api:
+        await asyncio.to_thread(send, http_api.url, given)
         # All are on disk once the SDK is closed.
-        assert door.counters.events["accepted"] == len(given)
-        await settled(door, given)
+        assert http_api.counters.events["accepted"] == len(given)
+        await settled(http_api, given)
         by_sdk = requests_of(fake)
     assert len(by_sdk) == len(given)
     named = {each["id"]: each["timestamp"] for each in map(orjson.loads, by_sdk) if "id" in each}
@@ -183,7 +185,7 @@ async def test_every_call_of_an_sdk_arrives_with_its_id_and_its_time(
 
 
 async def test_what_an_sdk_sends_becomes_what_the_plain_event_becomes(
-    send: Send, door_settings: Make, fake: FakeCustomerIO, tmp_path: Path
+    send: Send, http_api_settings: Make, fake: FakeCustomerIO, tmp_path: Path
 ) -> None:
     given = events(2)
     if send is segment_java:
@@ -191,32 +193,32 @@ async def test_what_an_sdk_sends_becomes_what_the_plain_event_becomes(
         for event in given:
             event.pop("category", None)
             event.get("properties", {}).pop("none", None)
-    async with door_of(door_settings(), fake) as door:
-        await asyncio.to_thread(send, door.url, given)
-        await settled(door, given)
+    async with http_api_of(http_api_settings(), fake) as http_api:
+        await asyncio.to_thread(send, http_api.url, given)
+        await settled(http_api, given)
         by_sdk = requests_of(fake)
     fake.reset()
-    async with door_of(door_settings(data_dir=tmp_path / "other"), fake) as door:
-        assert (await door.batch(*given)).body == {"success": True}
-        await settled(door, given)
+    async with http_api_of(http_api_settings(data_dir=tmp_path / "other"), fake) as http_api:
+        assert (await http_api.batch(*given)).body == {"success": True}
+        await settled(http_api, given)
         assert requests_of(fake) == by_sdk
 
 
 @pytest.mark.parametrize("send", PROMPT, indirect=True)
 async def test_an_sdk_waits_while_the_queue_is_full_and_loses_nothing(
-    send: Send, door_settings: Make, fake: FakeCustomerIO, until: Callable[..., Any]
+    send: Send, http_api_settings: Make, fake: FakeCustomerIO, until: Callable[..., Any]
 ) -> None:
     fake.fail_next(503)
-    async with door_of(door_settings(queue_max_bytes=1024 * 1024), fake) as door:
-        await door.grpc.fill()
+    async with http_api_of(http_api_settings(queue_max_bytes=1024 * 1024), fake) as http_api:
+        await http_api.grpc.fill()
         big = {"text": "x" * 30_000}
         given = [{**event, "properties": big} for event in events(3) if event["type"] == "track"]
-        sending = asyncio.create_task(asyncio.to_thread(send, door.url, given))
-        await until(lambda: door.counters.requests[429], "a 429")
+        sending = asyncio.create_task(asyncio.to_thread(send, http_api.url, given))
+        await until(lambda: http_api.counters.requests[429], "a 429")
         fake.heal()
         await sending
-        await door.grpc.settled()
-        assert (await door.grpc.sidecar.queue.stats()).dead_letters == 0
+        await http_api.grpc.settled()
+        assert (await http_api.grpc.sidecar.queue.stats()).dead_letters == 0
     got = [orjson.loads(each).get("id") for each in requests_of(fake)]
     for event in given:
         assert got.count(event["messageId"]) == 1
@@ -224,11 +226,11 @@ async def test_an_sdk_waits_while_the_queue_is_full_and_loses_nothing(
 
 @pytest.mark.parametrize("send", PROMPT, indirect=True)
 async def test_an_sdk_tries_again_while_the_disk_fails_and_loses_nothing(
-    send: Send, door_settings: Make, fake: FakeCustomerIO, monkeypatch: pytest.MonkeyPatch
+    send: Send, http_api_settings: Make, fake: FakeCustomerIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = events(1)
-    async with door_of(door_settings(), fake) as door:
-        put = door.grpc.sidecar.queue.put
+    async with http_api_of(http_api_settings(), fake) as http_api:
+        put = http_api.grpc.sidecar.queue.put
         failures = [QueueError("the disk is full")] * 2
 
         async def fails_at_first(*arguments: Any, **named: Any) -> list[bool]:
@@ -236,8 +238,8 @@ async def test_an_sdk_tries_again_while_the_disk_fails_and_loses_nothing(
                 raise failures.pop()
             return await put(*arguments, **named)
 
-        monkeypatch.setattr(door.grpc.sidecar.queue, "put", fails_at_first)
-        await asyncio.to_thread(send, door.url, given)
-        assert door.counters.requests[503] == 2
-        await settled(door, given)
+        monkeypatch.setattr(http_api.grpc.sidecar.queue, "put", fails_at_first)
+        await asyncio.to_thread(send, http_api.url, given)
+        assert http_api.counters.requests[503] == 2
+        await settled(http_api, given)
     assert len(requests_of(fake)) == len(given)

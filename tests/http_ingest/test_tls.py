@@ -1,4 +1,4 @@
-"""The HTTP door over TLS: the SDKs trust an authority, callers must show a certificate, renewal."""
+"""HTTP ingest over TLS: the SDKs trust an authority, callers must show a certificate, renewal."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def trusted(files: Files, monkeypatch: pytest.MonkeyPatch) -> Files:
 # Java reads its authorities from a key store.
 @pytest.mark.parametrize("send", PROMPT, indirect=True)
 async def test_an_sdk_that_is_told_of_the_authority_delivers(
-    send: Send, door_settings: Make, trusted: Files, fake: FakeCustomerIO, until: Until
+    send: Send, http_api_settings: Make, trusted: Files, fake: FakeCustomerIO, until: Until
 ) -> None:
     given = events(2)
-    async with Sidecar(door_settings(**trusted.settings)) as sidecar:
+    async with Sidecar(http_api_settings(**trusted.settings)) as sidecar:
         await asyncio.to_thread(send, f"https://{sidecar.http_ingest_address}", given)
         await until(lambda: len(requests_of(fake)) == len(given), "all of them")
         # Python's SDKs keep their connections for as long as the process lasts.
@@ -63,8 +63,8 @@ async def test_an_sdk_that_is_told_of_the_authority_delivers(
         rudderstack.analytics.request._session.close()
 
 
-async def test_plain_text_is_not_served(door_settings: Make, files: Files) -> None:
-    async with Sidecar(door_settings(**files.settings)) as sidecar:
+async def test_plain_text_is_not_served(http_api_settings: Make, files: Files) -> None:
+    async with Sidecar(http_api_settings(**files.settings)) as sidecar:
         assert sidecar.http_ingest_address
         with pytest.raises(aiohttp.ClientError):
             await post(sidecar.http_ingest_address, files.context(), scheme="http")
@@ -72,11 +72,11 @@ async def test_plain_text_is_not_served(door_settings: Make, files: Files) -> No
 
 
 async def test_a_caller_must_show_a_certificate_where_it_is_asked_for_one(
-    door_settings: Make, files: Files, tmp_path: Path
+    http_api_settings: Make, files: Files, tmp_path: Path
 ) -> None:
     stranger = Files(tmp_path / "stranger").context(shown=True)
     stranger.load_verify_locations(files.ca)
-    settings = door_settings(**files.settings, tls_client_ca_file=files.ca)
+    settings = http_api_settings(**files.settings, tls_client_ca_file=files.ca)
     async with Sidecar(settings) as sidecar:
         assert sidecar.http_ingest_address
         for context in (files.context(), stranger):
@@ -87,9 +87,9 @@ async def test_a_caller_must_show_a_certificate_where_it_is_asked_for_one(
 
 
 async def test_a_renewed_certificate_is_taken_up_without_a_restart(
-    door_settings: Make, files: Files
+    http_api_settings: Make, files: Files
 ) -> None:
-    async with Sidecar(door_settings(**files.settings)) as sidecar:
+    async with Sidecar(http_api_settings(**files.settings)) as sidecar:
         assert sidecar.http_ingest_address
         address = sidecar.http_ingest_address
         first = await asyncio.to_thread(serial, address, files)
@@ -104,14 +104,14 @@ async def test_a_renewed_certificate_is_taken_up_without_a_restart(
 
 
 async def test_another_authority_of_the_callers_is_taken_up_without_a_restart(
-    door_settings: Make, files: Files, tmp_path: Path
+    http_api_settings: Make, files: Files, tmp_path: Path
 ) -> None:
     other = Files(tmp_path / "other")
     client_ca = tmp_path / "client-ca.pem"
     client_ca.write_bytes(files.ca.read_bytes())
     by_other = other.context(shown=True)
     by_other.load_verify_locations(files.ca)
-    settings = door_settings(**files.settings, tls_client_ca_file=client_ca)
+    settings = http_api_settings(**files.settings, tls_client_ca_file=client_ca)
     async with Sidecar(settings) as sidecar:
         assert sidecar.http_ingest_address
         assert await post(sidecar.http_ingest_address, files.context(shown=True)) == 200
@@ -123,11 +123,11 @@ async def test_another_authority_of_the_callers_is_taken_up_without_a_restart(
 
 
 async def test_an_authority_that_is_none_is_named(
-    door_settings: Make, files: Files, tmp_path: Path
+    http_api_settings: Make, files: Files, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.pem"
     broken.write_text("-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n")
     with pytest.raises(ConfigError) as caught:
-        async with Sidecar(door_settings(**files.settings, tls_client_ca_file=broken)):
+        async with Sidecar(http_api_settings(**files.settings, tls_client_ca_file=broken)):
             pass
     assert f"{broken}: can't be used" in str(caught.value)

@@ -8,8 +8,8 @@ import orjson
 import pytest
 from cio_sidecar.mapping.authoring.profiles import TableSet, load_profile
 from cio_sidecar.mapping.errors import TableError
-from cio_sidecar.mapping.options import Options
-from cio_sidecar.renderer import Refused, Rendered, Renderer
+from cio_sidecar.mapping_options import MappingOptions
+from cio_sidecar.renderer import Rejected, Rendered, Renderer
 
 BASE: dict[str, Any] = {
     "messageId": "m",
@@ -28,7 +28,7 @@ EVENT_ROWS = """\
 """What an event needs, as rows of a table."""
 
 
-def load(*texts: str, profile: str = "standard", options: Options | None = None) -> TableSet:
+def load(*texts: str, profile: str = "standard", options: MappingOptions | None = None) -> TableSet:
     """A profile with an overlay of files that are named 0.yaml, 1.yaml, …"""
     return load_profile(profile, [(f"{n}.yaml", text) for n, text in enumerate(texts)], options)
 
@@ -51,8 +51,8 @@ def items(tables: TableSet, **event: Any) -> list[Any]:
     return [orjson.loads(operation.item) for operation in render(tables, **event).operations]
 
 
-def refusals(tables: TableSet, **event: Any) -> list[tuple[str, str]]:
-    """The field and reason of each violation of an event that is refused."""
+def rejections(tables: TableSet, **event: Any) -> list[tuple[str, str]]:
+    """The field and reason of each violation of an event that is rejected."""
     result = Renderer(tables).render({**BASE, **event})
-    assert isinstance(result, Refused), result
+    assert isinstance(result, Rejected), result
     return [(violation.field, violation.reason) for violation in result.violations]

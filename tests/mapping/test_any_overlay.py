@@ -1,4 +1,4 @@
-"""Whatever tables a user writes: they are in force or refused by name, and no event breaks them."""
+"""Whatever tables a user writes: they are current or rejected by name, and no event breaks them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from cio_sidecar.mapping.authoring.profiles import TableSet, load_profile
 from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.event import EVENT_TYPES
-from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.running.transforms import TRANSFORMS
+from cio_sidecar.mapping_options import MappingOptions
 from cio_sidecar.operations import OPERATIONS, Key
-from cio_sidecar.renderer import Refused, Renderer
+from cio_sidecar.renderer import Rejected, Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -161,8 +161,8 @@ def written(table: Any) -> str:
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
 
 
-def loaded(texts: list[str], options: Options) -> TableSet | None:
-    """The tables in force; None where they are refused, which is told as it should be."""
+def loaded(texts: list[str], options: MappingOptions) -> TableSet | None:
+    """the current tables; None where they are rejected, which is told as it should be."""
     mistakes = None
     try:
         return load_profile(
@@ -185,7 +185,7 @@ def check(tables: TableSet, events: list[dict[str, Any]]) -> None:
         before = repr(event)
         result = renderer.render(event)
         assert repr(event) == before
-        if isinstance(result, Refused):
+        if isinstance(result, Rejected):
             assert result.violations
             continue
         renderer.explain(event)
@@ -198,11 +198,13 @@ def check(tables: TableSet, events: list[dict[str, Any]]) -> None:
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
     overlay=overlays(),
-    options=st.sampled_from([Options(), Options(limits="truncate", dates="unix_seconds")]),
+    options=st.sampled_from(
+        [MappingOptions(), MappingOptions(limits="truncate", dates="unix_seconds")]
+    ),
     events=st.lists(EVENTS, min_size=1, max_size=3),
 )
-def test_any_overlay_is_in_force_or_refused_by_name(
-    overlay: list[Any], options: Options, events: list[dict[str, Any]]
+def test_any_overlay_is_in_force_or_rejected_by_name(
+    overlay: list[Any], options: MappingOptions, events: list[dict[str, Any]]
 ) -> None:
     found = loaded([written(table) for table in overlay], options)
     if found is not None:
@@ -216,6 +218,6 @@ def test_any_overlay_is_in_force_or_refused_by_name(
 )
 def test_a_table_that_means_well_takes_any_event(table: Any, events: list[dict[str, Any]]) -> None:
     table |= {"events": list(EVENT_TYPES), "when": "true"}
-    found = loaded([written(table)], Options())
+    found = loaded([written(table)], MappingOptions())
     if found is not None:
         check(found, events)

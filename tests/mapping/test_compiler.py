@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from cio_sidecar.mapping.authoring.profiles import PROFILES, load_profile
 from cio_sidecar.mapping.errors import FieldWarning
-from cio_sidecar.mapping.model import Input, Level, Row, When, split_path
-from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping.model import Input, Level, Row, When
 from cio_sidecar.mapping.running.compiler import (
     MAX_PART_CHARACTERS,
     MISSING,
@@ -21,6 +20,8 @@ from cio_sidecar.mapping.running.compiler import (
 )
 from cio_sidecar.mapping.running.explain import rows_given
 from cio_sidecar.mapping.running.transforms import TRANSFORMS, NoValue
+from cio_sidecar.mapping_options import MappingOptions
+from cio_sidecar.paths import split_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,17 +92,17 @@ def _applies(row: Row, event: Any) -> bool:
 
 def interpret(rows: tuple[Row, ...], event: dict[str, Any]) -> Result:
     out: dict[str, Any] = {}
-    refused: list[str] = []
+    rejected: list[str] = []
     warnings: list[FieldWarning] = []
     for row in rows:
         if not _applies(row, event):
             continue
         value = _of_row(row, event, warnings)
         if row.inputs and row.level is Level.REQUIRED and (value is None or value is NOTHING):
-            refused.append(row.name)
+            rejected.append(row.name)
         elif value is not NOTHING:
             _put(out, row, value)
-    return out, refused, warnings
+    return out, rejected, warnings
 
 
 def run(mapping: Compiled, event: dict[str, Any]) -> Result:
@@ -111,8 +112,8 @@ def run(mapping: Compiled, event: dict[str, Any]) -> Result:
     out = mapping(event, warnings)
     violations = out.pop(MISSING, [])
     assert repr(event) == repr(before)
-    refused = [violation.description.split(" is required")[0] for violation in violations]
-    return out, refused, warnings
+    rejected = [violation.description.split(" is required")[0] for violation in violations]
+    return out, rejected, warnings
 
 
 def same(rows: tuple[Row, ...], mapping: Compiled, event: dict[str, Any]) -> None:
@@ -121,7 +122,7 @@ def same(rows: tuple[Row, ...], mapping: Compiled, event: dict[str, Any]) -> Non
 
 
 def compiled(*rows: Row) -> Compiled:
-    return compile_rows("t", rows, Options())
+    return compile_rows("t", rows, MappingOptions())
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -186,13 +187,13 @@ def test_any_compiled_table_does_what_its_rows_say(
 ) -> None:
     loadable = _loadable(rows)
     mapping = compiled(*loadable)
-    attempt = compile_attempt("t", loadable, Options())
+    attempt = compile_attempt("t", loadable, MappingOptions())
     for event in events:
         same(loadable, mapping, event)
-        out, refused, warnings = interpret(loadable, event)
+        out, rejected, warnings = interpret(loadable, event)
         warned: list[FieldWarning] = []
-        assert repr(attempt(event, warned)) == repr(None if refused else out)
-        assert refused or warned == warnings
+        assert repr(attempt(event, warned)) == repr(None if rejected else out)
+        assert rejected or warned == warnings
 
 
 LOOPS = (
@@ -300,7 +301,7 @@ def test_long_table_is_compiled_in_parts(compiled_sizes: list[int]) -> None:
         for number in range(4_000)
     )
     mapping = compiled(*rows)
-    attempt = compile_attempt("t", rows, Options())
+    attempt = compile_attempt("t", rows, MappingOptions())
     assert len(compiled_sizes) > 2
     assert max(compiled_sizes) < 2 * MAX_PART_CHARACTERS
     complete = {f"k{number}": number for number in range(4_000)}

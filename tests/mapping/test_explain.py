@@ -11,11 +11,11 @@ import pytest
 from cio_sidecar.customerio import requests
 from cio_sidecar.customerio.encoders import Operation, identifiers
 from cio_sidecar.mapping.authoring.profiles import PROFILES, TableSet, load_profile
-from cio_sidecar.mapping.model import join_path, split_path
-from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.running.explain import Explanation
 from cio_sidecar.mapping.running.transforms import TRANSFORMS
+from cio_sidecar.mapping_options import MappingOptions
 from cio_sidecar.operations import OPERATIONS
+from cio_sidecar.paths import join_path, split_path
 from cio_sidecar.renderer import Rendered, Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ from tests.mapping.support import BASE, load
 
 NOTHING = object()
 TABLES = {profile: load_profile(profile) for profile in PROFILES}
-OPTIONS = Options(
+OPTIONS = MappingOptions(
     event_id="ulid",
     identify_timestamp=True,
     deny_traits=("a", "c"),
@@ -164,7 +164,7 @@ def check(tables: TableSet, event: dict[str, Any]) -> None:
             assert key in told, f"{key} is sent and not explained"
             assert agree(name, key, told[key], value), (key, told[key], value)
         left_out = told.keys() - made.keys()
-        # What Customer.io would refuse is left out with a warning, and nothing else is.
+        # What Customer.io would reject is left out with a warning, and nothing else is.
         fields = [each.field.replace('"', "") for each in mine if each.key in left_out]
         assert len(fields) == len(left_out)
         assert {*fields} <= warned

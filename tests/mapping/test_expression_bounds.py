@@ -110,7 +110,7 @@ def test_transforms_within_transforms_do_not_blow_a_text_up() -> None:
     assert why(source, b='"' * 100_000) == TOO_LARGE
 
 
-def test_what_no_event_is_small_enough_for_is_refused_at_once() -> None:
+def test_what_no_event_is_small_enough_for_is_rejected_at_once() -> None:
     source = "event.l" + "".join(f".map(x{n}, [x{n}] + [x{n}])" for n in range(8))
     with pytest.raises(ExpressionError, match="too much memory, whatever the event"):
         Expression(source)

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mapping.strategies import EVENTS, JSON
-from tests.mapping.support import load, mistakes, refusals, render
+from tests.mapping.support import load, mistakes, rejections, render
 
 
 def value(source: str, **event: Any) -> Any:
@@ -38,7 +38,7 @@ def why(source: str, **event: Any) -> str:
     return found.why or ""
 
 
-def refused(source: str) -> str:
+def rejected(source: str) -> str:
     with pytest.raises(ExpressionError) as caught:
         Expression(source)
     return str(caught.value)
@@ -129,20 +129,20 @@ def test_an_expression_names_the_fields_that_it_speaks_of(
     ],
 )
 def test_a_mistake_is_told_with_its_place(source: str, told: str) -> None:
-    assert refused(source).startswith(told)
+    assert rejected(source).startswith(told)
 
 
 def test_every_mistake_of_an_expression_is_told() -> None:
-    assert refused("one + event.a + two").count("undeclared reference to") == 2
+    assert rejected("one + event.a + two").count("undeclared reference to") == 2
 
 
 def test_a_mistake_on_a_later_line_is_told_with_the_line() -> None:
-    assert "line 2" in refused("event.a +\n  unknown")
+    assert "line 2" in rejected("event.a +\n  unknown")
 
 
 @pytest.mark.parametrize("source", ["", "1 +", "unknown", "1 + 'a'", "+".join("1" * 1_000)])
 def test_what_the_runtime_says_of_itself_is_left_out(source: str) -> None:
-    told = refused(source)
+    told = rejected(source)
     assert "INVALID_ARGUMENT" not in told
     assert "<input>" not in told
     assert len(set(told.split("; "))) == len(told.split("; "))
@@ -159,8 +159,8 @@ def test_what_the_runtime_says_of_itself_is_left_out(source: str) -> None:
         ("type(event.a)", "type"),
     ],
 )
-def test_a_result_that_json_has_no_place_for_is_refused(source: str, kind: str) -> None:
-    assert refused(source) == (
+def test_a_result_that_json_has_no_place_for_is_rejected(source: str, kind: str) -> None:
+    assert rejected(source) == (
         f"gives a {kind}, which JSON has no place for: make it text with string(), or a number "
         "with int()"
     )
@@ -169,7 +169,7 @@ def test_a_result_that_json_has_no_place_for_is_refused(source: str, kind: str) 
 def test_an_expression_has_an_end() -> None:
     longest = f"'{'x' * (MAX_CHARACTERS - 2)}'"
     assert value(longest) == "x" * (MAX_CHARACTERS - 2)
-    assert refused(longest + " ") == (
+    assert rejected(longest + " ") == (
         "4,001 characters, the limit is 4,000: split it into rows, or prepare the value in your "
         "service"
     )
@@ -186,8 +186,8 @@ def test_an_expression_has_an_end() -> None:
         "text(" * 100 + "event.a" + ")" * 100,
     ],
 )
-def test_an_expression_that_nests_too_deep_is_refused(source: str) -> None:
-    assert "recursion" in refused(source)
+def test_an_expression_that_nests_too_deep_is_rejected(source: str) -> None:
+    assert "recursion" in rejected(source)
 
 
 # What comes out
@@ -262,7 +262,7 @@ def test_a_constant_that_json_lacks_is_no_value_either(source: str) -> None:
     try:
         made: Any = Expression(source)({})
     except ExpressionError:
-        made = NoValue("refused when it is loaded")
+        made = NoValue("rejected when it is loaded")
     assert isinstance(made, NoValue)
 
 
@@ -273,7 +273,7 @@ def test_a_null_byte_is_no_value(source: str) -> None:
     try:
         made: Any = Expression(source)({"a": "x"})
     except ExpressionError:
-        made = NoValue("refused when it is loaded")
+        made = NoValue("rejected when it is loaded")
     assert isinstance(made, NoValue)
 
 
@@ -352,7 +352,7 @@ def test_a_row_without_a_value_draws_a_warning_that_names_the_field() -> None:
         ("properties.a.b", "the expression found no key 'b'; use has(…) if it may be missing")
     ]
     required = load(f"table: default\nrows:\n{row.format('required')}")
-    assert refusals(required, **event) == [("properties.a.b", "REQUIRED")]
+    assert rejections(required, **event) == [("properties.a.b", "REQUIRED")]
 
 
 def test_an_expression_may_be_one_input_among_others() -> None:

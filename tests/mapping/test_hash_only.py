@@ -11,16 +11,16 @@ import orjson
 import pytest
 from cio_sidecar.mapping.authoring.profiles import PROFILES, load_profile
 from cio_sidecar.mapping.event import check, unfit
-from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.running.email_hashing import hash_emails
-from cio_sidecar.renderer import Refused, Rendered, Renderer
+from cio_sidecar.mapping_options import MappingOptions
+from cio_sidecar.renderer import Rejected, Rendered, Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mapping.strategies import EVENTS, JSON
-from tests.mapping.support import BASE, items, refusals
+from tests.mapping.support import BASE, items, rejections
 
-HASH_ONLY = Options(email="hash_only")
+HASH_ONLY = MappingOptions(email="hash_only")
 TABLES = load_profile("standard", options=HASH_ONLY)
 ADDRESS = "ann@example.com"
 
@@ -134,22 +134,22 @@ def test_an_email_can_still_be_unset() -> None:
 def test_a_person_who_is_known_by_an_address_alone_is_known_by_its_hash() -> None:
     (made,) = items(TABLES, type="identify", userId=ADDRESS)
     assert made["identifiers"] == {"id": sha256()}
-    assert refusals(TABLES, type="identify", userId=None, traits={"email": ADDRESS}) == [
+    assert rejections(TABLES, type="identify", userId=None, traits={"email": ADDRESS}) == [
         ("userId", "REQUIRED")
     ]
 
 
-def test_an_event_of_an_address_alone_is_anonymous_or_refused() -> None:
+def test_an_event_of_an_address_alone_is_anonymous_or_rejected() -> None:
     event = {"type": "track", "event": "e", "userId": None, "traits": {"email": ADDRESS}}
     (made,) = items(TABLES, **event, anonymousId="a")
     assert made["identifiers"] == {"anonymous_id": "a"}
-    assert [reason for _, reason in refusals(TABLES, **event)] == ["NO_PERSON"]
+    assert [reason for _, reason in rejections(TABLES, **event)] == ["NO_PERSON"]
 
 
 @pytest.mark.parametrize("recipient", [ADDRESS, "somebody"])
-def test_an_invite_is_refused(recipient: str) -> None:
+def test_an_invite_is_rejected(recipient: str) -> None:
     event = {"type": "track", "event": "e", "userId": None, "properties": {"recipient": recipient}}
-    assert [reason for _, reason in refusals(TABLES, **event)] == ["NO_PERSON"]
+    assert [reason for _, reason in rejections(TABLES, **event)] == ["NO_PERSON"]
 
 
 def test_what_is_stored_of_the_event_is_hashed_too() -> None:
@@ -208,7 +208,7 @@ def _holding(draw: st.DrawFn, address: str) -> Any:
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
-    """An event and an address that stands in it, at times where the event is then refused."""
+    """An event and an address that stands in it, at times where the event is then rejected."""
     event, address = draw(EVENTS), draw(ADDRESSES)
     for _ in range(draw(st.integers(1, 4))):
         value = draw(_holding(address))
@@ -229,12 +229,12 @@ SPOILT = (
     lambda address: {"type": address},
     lambda address: {"messageId": address, "properties": []},
 )
-"""What spoils the shape of an event, so that it is refused before it is mapped."""
+"""What spoils the shape of an event, so that it is rejected before it is mapped."""
 
 
-def everything(result: Rendered | Refused) -> str:
+def everything(result: Rendered | Rejected) -> str:
     """All text of a result."""
-    if isinstance(result, Refused):
+    if isinstance(result, Rejected):
         return repr([result.message_id, *map(tuple, result.violations)])
     parts = [result.message_id, result.event.decode()]
     for operation in result.operations:
@@ -264,12 +264,12 @@ def test_no_address_of_an_event_is_in_what_becomes_of_it(
 
 @settings(max_examples=100)
 @given(case=cases(), spoil=st.sampled_from(SPOILT))
-def test_no_address_is_in_what_an_event_is_refused_for(
+def test_no_address_is_in_what_an_event_is_rejected_for(
     case: tuple[dict[str, Any], str], spoil: Callable[[str], dict[str, Any]]
 ) -> None:
     event, address = case
     result = renderer("standard").render({**event, **spoil(address)})
-    assert isinstance(result, Refused)
+    assert isinstance(result, Rejected)
     assert not holds(everything(result), address)
 
 
@@ -289,7 +289,7 @@ def test_half_a_surrogate_pair_in_an_address_rejects_the_event(where: str, text:
     result = renderer("standard").render(
         {**event, where: {text: text} if where == "properties" else text}
     )
-    assert isinstance(result, Refused)
+    assert isinstance(result, Rejected)
     assert not holds(everything(result), "a@b.co")
 
 

@@ -8,9 +8,9 @@ from cio_sidecar.customerio.truncate import MOST_CHANGES
 from cio_sidecar.mapping import event as events
 from cio_sidecar.mapping.authoring.profiles import load_profile
 from cio_sidecar.mapping.errors import MORE
-from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.running.expressions import Expression
-from cio_sidecar.renderer import Refused, Rendered, Renderer
+from cio_sidecar.mapping_options import MappingOptions
+from cio_sidecar.renderer import Rejected, Rendered, Renderer
 
 
 def _event(event_type: str, field: str, value: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def test_text_that_looks_like_a_null_character(text: str, is_unfit: bool) -> Non
 
 @pytest.mark.parametrize(("kind", "field"), [("track", "properties"), ("identify", "traits")])
 def test_changes_are_named_a_few_times(kind: str, field: str) -> None:
-    renderer = Renderer(load_profile("standard", options=Options(limits="truncate")))
+    renderer = Renderer(load_profile("standard", options=MappingOptions(limits="truncate")))
     rendered = renderer.render(_event(kind, field, {f"k{i}": "x" for i in range(20_000)}))
     assert isinstance(rendered, Rendered)
     assert 12 < len(rendered.warnings) <= 2 * MOST_CHANGES
@@ -73,5 +73,5 @@ def test_an_expression_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None
         init(me, source)
 
     monkeypatch.setattr(Expression, "__init__", counted)
-    assert isinstance(renderer.render(_event("identify", "traits", traits)), Refused)
+    assert isinstance(renderer.render(_event("identify", "traits", traits)), Rejected)
     assert not made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,40 +10,40 @@ import orjson
 import pytest
 from cio_sidecar.customerio.limits import ATTRIBUTE_VALUE_BYTES, ATTRIBUTES, EVENT_DATA_BYTES
 from cio_sidecar.mapping.authoring.profiles import PROFILES, load_profile
-from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.running.dates import dates_to_seconds
 from cio_sidecar.mapping.running.event_id import stable_ulid
-from cio_sidecar.renderer import Refused, Rendered, Renderer
+from cio_sidecar.mapping_options import MappingOptions
+from cio_sidecar.renderer import Rejected, Rendered, Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ulid import ULID
 
 from tests.customerio.support import send, shown, workspace
 from tests.mapping.strategies import EVENTS, JSON
-from tests.mapping.support import BASE, NOW, items, refusals
+from tests.mapping.support import BASE, NOW, items, rejections
 
-ULIDS = Options(event_id="ulid")
-DATES = Options(dates="unix_seconds")
-TRUNCATE = Options(limits="truncate")
+ULIDS = MappingOptions(event_id="ulid")
+DATES = MappingOptions(dates="unix_seconds")
+TRUNCATE = MappingOptions(limits="truncate")
 PROFILE = st.sampled_from(list(PROFILES))
 
 
 @cache
-def renderer(profile: str, options: Options) -> Renderer:
+def renderer(profile: str, options: MappingOptions) -> Renderer:
     return Renderer(load_profile(profile, options=options))
 
 
-def sent(options: Options, profile: str = "standard", **event: Any) -> list[Any]:
+def sent(options: MappingOptions, profile: str = "standard", **event: Any) -> list[Any]:
     """The operations of an event that is accepted."""
     return items(renderer(profile, options).tables, **event)
 
 
-def attributes(options: Options, profile: str = "standard", **event: Any) -> Any:
+def attributes(options: MappingOptions, profile: str = "standard", **event: Any) -> Any:
     """The attributes, or the data, of the first operation."""
     return sent(options, profile, **event)[0].get("attributes", {})
 
 
-def warned(options: Options, **event: Any) -> list[str]:
+def warned(options: MappingOptions, **event: Any) -> list[str]:
     result = renderer("standard", options).render({**BASE, **event})
     assert isinstance(result, Rendered), result
     return [warning.field for warning in result.warnings]
@@ -55,8 +54,8 @@ def warned(options: Options, **event: Any) -> list[str]:
 _PATHS = st.lists(
     st.sampled_from(["a", "b", "email", '"order.id"', "a.b", "userId", "objectId"]), max_size=2
 ).map(tuple)
-OPTIONS: st.SearchStrategy[Options] = st.builds(
-    Options,
+OPTIONS: st.SearchStrategy[MappingOptions] = st.builds(
+    MappingOptions,
     event_id=st.sampled_from(["as_is", "ulid"]),
     dates=st.sampled_from(["as_is", "unix_seconds"]),
     identify_timestamp=st.booleans(),
@@ -65,22 +64,22 @@ OPTIONS: st.SearchStrategy[Options] = st.builds(
     deny_traits=_PATHS,
     allow_properties=_PATHS,
     deny_properties=_PATHS,
-    limits=st.sampled_from(["refuse", "truncate"]),
+    limits=st.sampled_from(["reject", "truncate"]),
 )
 
 
 @settings(max_examples=300, deadline=None)
 @given(profile=PROFILE, options=OPTIONS, keep=st.booleans(), event=EVENTS | JSON)
 def test_no_setting_changes_the_callers_event_or_lets_an_error_through(
-    profile: str, options: Options, keep: bool, event: Any
+    profile: str, options: MappingOptions, keep: bool, event: Any
 ) -> None:
-    options = replace(options, keep_device_events=keep and profile == "standard")
+    options = options.model_copy(update={"keep_device_events": keep and profile == "standard"})
     if isinstance(event, dict):
         event.setdefault("messageId", "m")
     before = copy.deepcopy(event)
     result = Renderer(load_profile(profile, options=options)).render(event)
     assert repr(event) == repr(before)
-    if isinstance(result, Refused):
+    if isinstance(result, Rejected):
         assert result.violations
         return
     if options.email == "plain":
@@ -95,8 +94,8 @@ def test_no_setting_changes_the_callers_event_or_lets_an_error_through(
 @settings(max_examples=200)
 @given(profile=PROFILE, event=EVENTS)
 def test_settings_that_name_nothing_change_nothing(profile: str, event: dict[str, Any]) -> None:
-    named = Options(deny_traits=("never",), deny_properties=("never", "never.there"))
-    plain = renderer(profile, Options()).render(event)
+    named = MappingOptions(deny_traits=("never",), deny_properties=("never", "never.there"))
+    plain = renderer(profile, MappingOptions()).render(event)
     assert repr(renderer(profile, named).render(event)) == repr(plain)
 
 
@@ -273,13 +272,13 @@ def test_the_attributes_of_devices_stay_text() -> None:
 @pytest.mark.parametrize("field", ["timestamp", "originalTimestamp"])
 def test_an_identify_says_when_it_happened(profile: str, field: str) -> None:
     timed, event = (
-        Options(identify_timestamp=True),
+        MappingOptions(identify_timestamp=True),
         {"type": "identify", field: "1970-01-01T00:01Z"},
     )
     (made,) = sent(timed, profile, **event)
     assert made["timestamp"] == 60
     assert "_timestamp" not in made["attributes"]
-    assert "timestamp" not in sent(Options(), profile, **event)[0]
+    assert "timestamp" not in sent(MappingOptions(), profile, **event)[0]
     # When it was received says nothing of that.
     assert "timestamp" not in sent(timed, profile, type="identify")[0]
 
@@ -326,10 +325,10 @@ def test_lists_choose_among_properties_and_traits(
     profile: str, allow: list[str], deny: list[str], kept: dict[str, Any]
 ) -> None:
     given_value = copy.deepcopy(NESTED)
-    properties = Options(allow_properties=tuple(allow), deny_properties=tuple(deny))
+    properties = MappingOptions(allow_properties=tuple(allow), deny_properties=tuple(deny))
     event: dict[str, Any] = {"type": "track", "event": "e", "properties": given_value}
     assert attributes(properties, profile, **event) == {**kept, "userId": "u"}
-    traits = Options(allow_traits=tuple(allow), deny_traits=tuple(deny))
+    traits = MappingOptions(allow_traits=tuple(allow), deny_traits=tuple(deny))
     if profile == "standard":
         for where in ({"traits": given_value}, {"context": {"traits": given_value}}):
             assert attributes(traits, type="identify", **where) == kept
@@ -341,8 +340,8 @@ def test_lists_choose_among_properties_and_traits(
 def test_rows_that_name_a_key_still_see_it() -> None:
     traits = {"email": "a@b.co", "createdAt": "2023-10-01T12:00:00Z", "plan": "pro"}
     for options in (
-        Options(allow_traits=("plan",)),
-        Options(deny_traits=("email", "createdAt", "created_at")),
+        MappingOptions(allow_traits=("plan",)),
+        MappingOptions(deny_traits=("email", "createdAt", "created_at")),
     ):
         made = attributes(options, type="identify", traits=traits)
         assert made.keys() == {"plan", "email_sha256", "created_at"}
@@ -351,7 +350,7 @@ def test_rows_that_name_a_key_still_see_it() -> None:
 
 
 def test_lists_of_traits_say_nothing_of_properties_nor_the_other_way_round() -> None:
-    options = Options(allow_traits=("a",), deny_properties=("b",))
+    options = MappingOptions(allow_traits=("a",), deny_properties=("b",))
     assert attributes(options, type="identify", traits={"a": 1, "b": 2}) == {"a": 1}
     made = attributes(options, type="track", event="e", properties={"a": 1, "b": 2})
     assert made == {"a": 1, "userId": "u"}
@@ -361,7 +360,7 @@ def test_lists_of_traits_say_nothing_of_properties_nor_the_other_way_round() -> 
 def test_a_list_holds_however_a_row_spells_what_it_copies(path: str) -> None:
     row = f"  - {{key: data, from: {path}, apply: [object], doc: d}}\n"
     overlay = [("o.yaml", f"table: default\nrows:\n{row}")]
-    tables = load_profile("documented", overlay, Options(deny_properties=("secret",)))
+    tables = load_profile("documented", overlay, MappingOptions(deny_properties=("secret",)))
     (made,) = items(tables, type="track", event="e", properties={"secret": 1, "a": 2})
     assert made["attributes"] == {"a": 2, "userId": "u"}
 
@@ -416,7 +415,7 @@ def test_an_object_and_a_relationship_are_cut_as_a_person_is() -> None:
 )
 def test_ids_are_never_cut(event: dict[str, Any], field: str) -> None:
     tables = renderer("standard", TRUNCATE).tables
-    assert refusals(tables, **event) == [(field, "TOO_LARGE")]
+    assert rejections(tables, **event) == [(field, "TOO_LARGE")]
 
 
 @settings(max_examples=100)
@@ -425,7 +424,7 @@ def test_ids_are_never_cut(event: dict[str, Any], field: str) -> None:
     many=st.integers(0, 400),
     large=st.lists(st.integers(0, EVENT_DATA_BYTES), max_size=4),
 )
-def test_nothing_is_refused_for_its_size_but_ids(
+def test_nothing_is_rejected_for_its_size_but_ids(
     sizes: list[int], many: int, large: list[int]
 ) -> None:
     traits = {f"k{n}": n for n in range(many)} | {f"t{n}": "ü" * s for n, s in enumerate(sizes)}
@@ -442,11 +441,11 @@ def test_nothing_is_refused_for_its_size_but_ids(
 
 @pytest.mark.parametrize("event", ["Application Opened", "Device Deleted"])
 def test_a_device_event_is_a_plain_event_as_well(event: str) -> None:
-    keep = Options(keep_device_events=True)
+    keep = MappingOptions(keep_device_events=True)
     device: dict[str, Any] = {"context": {"device": {"token": "t", "type": "ios"}}}
     made = sent(keep, type="track", event=event, properties={"a": 1}, **device)
     assert [item["action"] for item in made] == [
-        sent(Options(), type="track", event=event, **device)[0]["action"],
+        sent(MappingOptions(), type="track", event=event, **device)[0]["action"],
         "event",
     ]
     assert (made[1]["name"], made[1]["attributes"]) == (event, {"a": 1, "userId": "u"})

@@ -9,7 +9,7 @@ import pytest
 from cio_sidecar.mapping.authoring.profiles import PROFILES, TableSet, load_profile
 from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.model import Input, Level
-from cio_sidecar.renderer import Refused, Rendered, Renderer
+from cio_sidecar.renderer import Rejected, Rendered, Renderer
 
 EVENT = {
     "messageId": "m",
@@ -149,10 +149,10 @@ def test_a_new_table_maps_a_type_that_had_none() -> None:
     }
 
 
-def test_a_required_row_of_a_new_table_refuses_by_its_first_input() -> None:
-    refused = Renderer(overlay(GROUP)).render({**EVENT, "type": "group"})
-    assert isinstance(refused, Refused)
-    assert [tuple(violation) for violation in refused.violations] == [
+def test_a_required_row_of_a_new_table_rejects_by_its_first_input() -> None:
+    rejected = Renderer(overlay(GROUP)).render({**EVENT, "type": "group"})
+    assert isinstance(rejected, Rejected)
+    assert [tuple(violation) for violation in rejected.violations] == [
         ("groupId", "REQUIRED", "group.data.group is required and got no value: give groupId")
     ]
 
@@ -164,10 +164,10 @@ def test_one_new_table_may_serve_two_types() -> None:
     assert list(tables.choices) == ["identify", "track", "page", "screen", "group", "alias"]
 
 
-def test_a_type_without_a_table_is_refused_by_name() -> None:
-    refused = Renderer(load_profile("documented")).render({**EVENT, "type": "alias"})
-    assert isinstance(refused, Refused)
-    assert [tuple(violation) for violation in refused.violations] == [
+def test_a_type_without_a_table_is_rejected_by_name() -> None:
+    rejected = Renderer(load_profile("documented")).render({**EVENT, "type": "alias"})
+    assert isinstance(rejected, Rejected)
+    assert [tuple(violation) for violation in rejected.violations] == [
         (
             "type",
             "NOT_MAPPED",
@@ -243,19 +243,19 @@ def mistakes(*texts: str) -> list[str]:
         ("default", "id", "track"),
     ],
 )
-def test_tables_that_would_refuse_every_event_are_refused_themselves(
+def test_tables_that_would_reject_every_event_are_rejected_themselves(
     table: str, key: str, event_type: str
 ) -> None:
     assert mistakes(f"table: {table}\nrows:\n  - {{key: {key}, remove: true}}\n") == [
-        f"0.yaml:1: {event_type} events would all be refused, for no row gives them a {key}: "
+        f"0.yaml:1: {event_type} events would all be rejected, for no row gives them a {key}: "
         f"add one to the table {table}"
     ]
 
 
-def test_a_table_without_person_or_anonymous_id_is_refused() -> None:
+def test_a_table_without_person_or_anonymous_id_is_rejected() -> None:
     without_person = "".join(line for line in GROUP.splitlines(True) if "key: person" not in line)
     assert mistakes(without_person) == [
-        "0.yaml:1: group events would all be refused, for no row gives them a person or "
+        "0.yaml:1: group events would all be rejected, for no row gives them a person or "
         "anonymous_id: add one to the table group"
     ]
 
@@ -270,14 +270,14 @@ def test_a_table_without_person_or_anonymous_id_is_refused() -> None:
         ("data", "[]", "an object"),
     ],
 )
-def test_a_constant_of_a_type_that_no_event_has_is_refused(
+def test_a_constant_of_a_type_that_no_event_has_is_rejected(
     key: str, value: str, expected: str
 ) -> None:
     (mistake,) = mistakes(f"table: page\nrows:\n  - {{key: {key}, value: {value}, doc: d}}\n")
     assert mistake.startswith(f"0.yaml:3 (row page.{key}): {key} is {expected} in Customer.io's")
 
 
-def test_a_spread_over_an_event_itself_is_refused() -> None:
+def test_a_spread_over_an_event_itself_is_rejected() -> None:
     row = '{key: "*", from: properties, apply: [object], doc: d}'
     (mistake,) = mistakes(f"table: page\nrows:\n  - {row}\n")
     assert "use data.*" in mistake

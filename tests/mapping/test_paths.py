@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cio_sidecar.mapping.model import is_spread, join_path, split_path
+from cio_sidecar.mapping.model import is_spread
+from cio_sidecar.paths import join_path, split_path
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ def test_a_path_is_split_at_its_dots(path: str, keys: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "path", ["", ".", "a.", ".a", "a..b", " a", "a b", '"', '""', '"a', 'a"b"', '"a"b', "a\n"]
 )
-def test_what_is_no_path_is_refused_with_the_path(path: str) -> None:
+def test_what_is_no_path_is_rejected_with_the_path(path: str) -> None:
     with pytest.raises(ValueError, match="is no path") as caught:
         split_path(path)
     assert repr(path) in str(caught.value)

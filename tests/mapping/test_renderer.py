@@ -19,7 +19,7 @@ from cio_sidecar.mapping.authoring.profiles import PROFILES, load_profile
 from cio_sidecar.mapping.errors import FIELD_CHARACTERS, MOST_VIOLATIONS, Violation
 from cio_sidecar.mapping.event import MAX_DEPTH, unfit
 from cio_sidecar.operations import OPERATIONS
-from cio_sidecar.renderer import Refused, Rendered, Renderer
+from cio_sidecar.renderer import Rejected, Rendered, Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,11 +55,11 @@ def rendered(event: Any) -> Rendered:
 
 def violations(event: Any) -> list[Violation]:
     result = STANDARD.render(event)
-    assert isinstance(result, Refused), result
+    assert isinstance(result, Rejected), result
     return result.violations
 
 
-def refusals(event: Any) -> list[tuple[str, str]]:
+def rejections(event: Any) -> list[tuple[str, str]]:
     return [(violation.field, violation.reason) for violation in violations(event)]
 
 
@@ -90,14 +90,14 @@ def assert_within_limits(operation: Operation) -> None:
 
 @settings(max_examples=EXAMPLES)
 @given(profile=st.sampled_from(list(PROFILES)), event=EVENTS | JSON)
-def test_any_event_is_rendered_or_refused_and_stays_as_it_was(profile: str, event: Any) -> None:
+def test_any_event_is_rendered_or_rejected_and_stays_as_it_was(profile: str, event: Any) -> None:
     before = copy.deepcopy(event)
     if isinstance(event, dict):
         event.setdefault("messageId", "m")
         before.setdefault("messageId", "m")
     result = RENDERERS[profile].render(event)
     assert repr(event) == repr(before)
-    if isinstance(result, Refused):
+    if isinstance(result, Rejected):
         assert result.violations
         assert all(violation.reason and violation.description for violation in result.violations)
         assert len(set(result.violations)) == len(result.violations)
@@ -212,7 +212,7 @@ def test_an_event_may_nest_as_deep_as_json_can_be_written() -> None:
 
 
 @pytest.mark.parametrize("levels", [MAX_DEPTH - 1, 255, 1_000, 100_000])
-def test_deeper_nesting_is_refused_by_its_field(levels: int) -> None:
+def test_deeper_nesting_is_rejected_by_its_field(levels: int) -> None:
     event = {**track(b=1), "context": {"a": nested(levels)}}
     found = violations(event)
     assert found == [
@@ -222,11 +222,11 @@ def test_deeper_nesting_is_refused_by_its_field(levels: int) -> None:
     ]
 
 
-def test_a_row_that_makes_an_event_nest_too_deep_refuses_it() -> None:
+def test_a_row_that_makes_an_event_nest_too_deep_rejects_it() -> None:
     row = "  - {key: data.a.b.c, from: properties, doc: d}"
     tables = load_profile("documented", [("o.yaml", f"table: default\nrows:\n{row}")])
     result = Renderer(tables).render(track(a=nested(MAX_DEPTH - 2)))
-    assert isinstance(result, Refused)
+    assert isinstance(result, Rejected)
     assert [violation.reason for violation in result.violations] == ["TOO_DEEP"]
 
 
@@ -238,7 +238,7 @@ def test_ten_thousand_properties_go_by_v1_alone() -> None:
     assert send(FakeCustomerIO("site", "key"), operation, v1=False).status == 200
 
 
-def test_too_many_properties_are_refused_by_their_size() -> None:
+def test_too_many_properties_are_rejected_by_their_size() -> None:
     properties = {f"key{number}": number for number in range(10_000)}
     (found,) = violations(track(**properties))
     size = len(orjson.dumps({**properties, "userId": "u"}))
@@ -247,21 +247,23 @@ def test_too_many_properties_are_refused_by_their_size() -> None:
     )
 
 
-def test_ten_thousand_traits_are_refused_by_their_number() -> None:
+def test_ten_thousand_traits_are_rejected_by_their_number() -> None:
     traits = {f"key{number}": number for number in range(10_000)}
-    assert refusals(identify(**traits)) == [("traits", "TOO_MANY")]
+    assert rejections(identify(**traits)) == [("traits", "TOO_MANY")]
 
 
-def test_a_megabyte_of_event_is_refused_only_where_it_would_be_sent() -> None:
-    assert refusals(track(a="x" * 1_000_000)) == [("properties", "TOO_LARGE")]
-    assert refusals(identify(a="x" * 1_000_000)) == [("traits.a", "TOO_LARGE")]
+def test_a_megabyte_of_event_is_rejected_only_where_it_would_be_sent() -> None:
+    assert rejections(track(a="x" * 1_000_000)) == [("properties", "TOO_LARGE")]
+    assert rejections(identify(a="x" * 1_000_000)) == [("traits.a", "TOO_LARGE")]
     assert len(rendered({**TRACK, "context": {"a": "x" * 1_000_000}}).operations[0].item) < 200
 
 
 def test_data_at_the_limit_passes_and_one_byte_more_does_not() -> None:
     frame = len(orjson.dumps({"a": "", "userId": "u"}))
     assert rendered(track(a="x" * (EVENT_DATA_BYTES - frame))).operations[0].marks & V1_ONLY
-    assert refusals(track(a="x" * (EVENT_DATA_BYTES - frame + 1))) == [("properties", "TOO_LARGE")]
+    assert rejections(track(a="x" * (EVENT_DATA_BYTES - frame + 1))) == [
+        ("properties", "TOO_LARGE")
+    ]
 
 
 # What JSON or Customer.io has no place for
@@ -290,8 +292,8 @@ def test_text_that_only_looks_like_a_null_byte_passes() -> None:
 
 
 @pytest.mark.parametrize("field", ["userId", "event", "messageId", "anonymousId"])
-def test_a_null_byte_at_the_top_is_refused(field: str) -> None:
-    assert refusals({**TRACK, field: "a\0"}) == [(field, "INVALID_VALUE")]
+def test_a_null_byte_at_the_top_is_rejected(field: str) -> None:
+    assert rejections({**TRACK, field: "a\0"}) == [(field, "INVALID_VALUE")]
 
 
 HALF = "\ud800"
@@ -313,13 +315,13 @@ def test_half_a_surrogate_pair_is_named_by_its_path(properties: Any, field: str)
     orjson.dumps([list(violation) for violation in found])
 
 
-def test_a_long_message_id_of_half_pairs_is_refused() -> None:
-    assert refusals({**TRACK, "messageId": HALF * 100}) == [("messageId", "TOO_LARGE")]
-    assert refusals({**TRACK, "messageId": HALF * 80}) == [("messageId", "INVALID_VALUE")]
+def test_a_long_message_id_of_half_pairs_is_rejected() -> None:
+    assert rejections({**TRACK, "messageId": HALF * 100}) == [("messageId", "TOO_LARGE")]
+    assert rejections({**TRACK, "messageId": HALF * 80}) == [("messageId", "INVALID_VALUE")]
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_a_number_that_json_lacks_is_refused_and_never_becomes_null(number: float) -> None:
+def test_a_number_that_json_lacks_is_rejected_and_never_becomes_null(number: float) -> None:
     assert violations(track(a=None, b=[{"c": number}])) == [
         Violation(
             "properties.b.0.c",
@@ -327,7 +329,7 @@ def test_a_number_that_json_lacks_is_refused_and_never_becomes_null(number: floa
             f"JSON has no {number}: leave the key out, or send null or text",
         )
     ]
-    assert refusals({**TRACK, "timestamp": number}) == [("timestamp", "INVALID_VALUE")]
+    assert rejections({**TRACK, "timestamp": number}) == [("timestamp", "INVALID_VALUE")]
 
 
 @pytest.mark.parametrize("number", [2**63, 2**64 - 1, -(2**63), 9007199254740993])
@@ -338,7 +340,7 @@ def test_a_whole_number_of_64_bits_keeps_every_digit(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**400])
-def test_a_whole_number_beyond_64_bits_is_refused_by_its_field(number: int) -> None:
+def test_a_whole_number_beyond_64_bits_is_rejected_by_its_field(number: int) -> None:
     assert violations(track(a={"b": number})) == [
         Violation(
             "properties.a.b", "INVALID_VALUE", "a whole number beyond 64 bits: send it as text"
@@ -346,13 +348,13 @@ def test_a_whole_number_beyond_64_bits_is_refused_by_its_field(number: int) -> N
     ]
 
 
-def test_a_number_beyond_64_bits_is_refused_where_an_id_is_expected() -> None:
-    assert refusals({**TRACK, "messageId": 2**64}) == [("messageId", "INVALID_VALUE")]
-    assert refusals({**TRACK, "userId": 2**64}) == [("userId", "INVALID_VALUE")]
+def test_a_number_beyond_64_bits_is_rejected_where_an_id_is_expected() -> None:
+    assert rejections({**TRACK, "messageId": 2**64}) == [("messageId", "INVALID_VALUE")]
+    assert rejections({**TRACK, "userId": 2**64}) == [("userId", "INVALID_VALUE")]
 
 
 @pytest.mark.parametrize("key", [1, None, 1.5, True, ("a",), b"a"])
-def test_a_key_that_is_no_text_is_refused(key: Any) -> None:
+def test_a_key_that_is_no_text_is_rejected(key: Any) -> None:
     found = violations({**TRACK, "properties": {key: 1}})
     assert found == [Violation(f"properties.{key}", "INVALID_VALUE", "a key must be text")]
 
@@ -360,7 +362,7 @@ def test_a_key_that_is_no_text_is_refused(key: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "kind"), [({1}, "set"), (b"x", "bytes"), (object(), "object"), (1j, "complex")]
 )
-def test_a_value_that_is_not_json_is_refused(value: Any, kind: str) -> None:
+def test_a_value_that_is_not_json_is_rejected(value: Any, kind: str) -> None:
     assert violations(track(a=value)) == [
         Violation("properties.a", "INVALID_VALUE", f"expected a JSON value, got a {kind}")
     ]
@@ -368,7 +370,7 @@ def test_a_value_that_is_not_json_is_refused(value: Any, kind: str) -> None:
 
 def test_everything_that_is_unfit_is_named_at_once_in_the_order_of_the_event() -> None:
     properties = {"a": 2**64, "b": ["\0", float("nan")], "c": {HALF: 1}, "d": datetime.date.min}
-    assert [field for field, _ in refusals({**TRACK, "properties": properties})] == [
+    assert [field for field, _ in rejections({**TRACK, "properties": properties})] == [
         "properties.a",
         "properties.b.0",
         "properties.b.1",
@@ -455,15 +457,15 @@ def test_a_moment_after_the_year_5138_is_no_time() -> None:
 
 def test_a_field_is_named_as_the_caller_wrote_it() -> None:
     long = "x" * 1001
-    assert refusals(identify(**{"": long, "a.b": long, "userId": 1})) == [
+    assert rejections(identify(**{"": long, "a.b": long, "userId": 1})) == [
         ("traits.", "TOO_LARGE"),
         ("traits.a.b", "TOO_LARGE"),
     ]
-    assert refusals({**identify(), "anonymousId": "x" * 151}) == [("anonymousId", "TOO_LARGE")]
-    assert refusals(identify(anonymous_id="x" * 151)) == [("traits.anonymous_id", "TOO_LARGE")]
+    assert rejections({**identify(), "anonymousId": "x" * 151}) == [("anonymousId", "TOO_LARGE")]
+    assert rejections(identify(anonymous_id="x" * 151)) == [("traits.anonymous_id", "TOO_LARGE")]
     event = {**TRACK, "userId": " ", "context": {"traits": {"email": f"{'x' * 150}@b.co"}}}
-    assert refusals(event) == [("context.traits.email", "TOO_LARGE")]
-    assert refusals({**TRACK, "userId": None}) == [("userId", "NO_PERSON")]
+    assert rejections(event) == [("context.traits.email", "TOO_LARGE")]
+    assert rejections({**TRACK, "userId": None}) == [("userId", "NO_PERSON")]
 
 
 def test_a_warning_is_given_once() -> None:
@@ -472,11 +474,11 @@ def test_a_warning_is_given_once() -> None:
     assert [warning.field for warning in rendered(event).warnings] == ["userId"]
 
 
-def test_the_message_id_comes_back_as_text_also_when_refused() -> None:
+def test_the_message_id_comes_back_as_text_also_when_rejected() -> None:
     assert rendered({**TRACK, "messageId": 5}).message_id == "5"
-    refused = STANDARD.render({**TRACK, "event": None})
-    assert isinstance(refused, Refused)
-    assert refused.message_id == "m"
+    rejected = STANDARD.render({**TRACK, "event": None})
+    assert isinstance(rejected, Rejected)
+    assert rejected.message_id == "m"
 
 
 def test_unfit_key_of_a_megabyte_above_many_values_is_clipped() -> None:

@@ -40,7 +40,7 @@ def test_a_key_that_an_object_lacks_belongs_below_its_attributes() -> None:
 @pytest.mark.parametrize(
     "operation", [name for name, spec in OPERATIONS.items() if not spec.open and name != "event"]
 )
-def test_a_key_that_an_operation_lacks_is_refused_with_those_it_has(operation: str) -> None:
+def test_a_key_that_an_operation_lacks_is_rejected_with_those_it_has(operation: str) -> None:
     (mistake,) = mistakes(of(operation, "  - {key: nope, value: x, doc: d}\n"))
     assert mistake.startswith(f"0.yaml:7 (row t.nope): the operation {operation} has no key 'nope'")
     assert mistake.endswith(f"one of {', '.join(sorted(OPERATIONS[operation].keys))}")
@@ -91,7 +91,7 @@ def test_nothing_goes_below_a_key_that_is_no_object(key: str) -> None:
         ("delivery_metric", "metric", "read", "opened or spammed"),
     ],
 )
-def test_a_constant_that_the_operation_has_no_place_for_is_refused(
+def test_a_constant_that_the_operation_has_no_place_for_is_rejected(
     operation: str, key: str, value: str, expected: str
 ) -> None:
     (mistake,) = mistakes(of(operation, f"  - {{key: {key}, value: {value}, doc: d}}\n"))
@@ -116,7 +116,7 @@ def test_a_constant_at_the_end_of_from_is_checked_as_any_other() -> None:
         ("object_type_id", "1.5", "double"),
     ],
 )
-def test_an_expression_of_a_type_that_the_key_does_not_take_is_refused(
+def test_an_expression_of_a_type_that_the_key_does_not_take_is_rejected(
     key: str, expr: str, kind: str
 ) -> None:
     (mistake,) = mistakes(of("identify_object", f"  - {{key: {key}, expr: '{expr}', doc: d}}\n"))
@@ -223,14 +223,14 @@ def test_a_row_of_the_table_itself_goes_before_a_shared_one() -> None:
         if of_key.required
     ],
 )
-def test_a_table_without_what_its_operation_needs_is_refused(operation: str, key: str) -> None:
+def test_a_table_without_what_its_operation_needs_is_rejected(operation: str, key: str) -> None:
     needed = [name for name, of_key in OPERATIONS[operation].keys.items() if of_key.required]
     needed += ["person"] if operation == "event" else []
     rows = "".join(f"\n  - {{key: {name}, from: a, doc: d}}" for name in needed if name != key)
     # No table of the profile documented is for aliases, nor shares rows with them.
     text = f"table: t\ndoc: d\nevents: [alias]\noperation: {operation}\nrows:{rows or ' []'}\n"
     assert mistakes(text, profile="documented") == [
-        f"0.yaml:1: alias events would all be refused, for no row gives them a {key}: add one to "
+        f"0.yaml:1: alias events would all be rejected, for no row gives them a {key}: add one to "
         "the table t"
     ]
 
@@ -240,7 +240,7 @@ def test_each_event_type_of_a_table_has_what_it_needs() -> None:
     rows = "".join(line for line in EVENT_ROWS.splitlines(True) if "person" not in line)
     text = "table: t\ndoc: d\nevents: [track, group]\nwhen: {event: x}\noperation: event\n"
     assert mistakes(f"{text}rows:\n{rows}", profile="documented") == [
-        "0.yaml:1: group events would all be refused, for no row gives them a person or "
+        "0.yaml:1: group events would all be rejected, for no row gives them a person or "
         "anonymous_id: add one to the table t"
     ]
 
@@ -267,14 +267,14 @@ def test_a_table_that_no_event_comes_to_may_lack_anything() -> None:
         ),
     ],
 )
-def test_a_row_however_long_works_or_is_refused_by_its_name(row: str) -> None:
-    refused: list[Mistake] = []
+def test_a_row_however_long_works_or_is_rejected_by_its_name(row: str) -> None:
+    rejected: list[Mistake] = []
     try:
         tables = load(f"table: default\nrows:\n  - {{key: data.x, {row}, doc: d}}\n")
     except TableError as error:
-        refused = error.mistakes
-    if refused:
-        assert {mistake.row for mistake in refused} == {"default.data.x"}
+        rejected = error.mistakes
+    if rejected:
+        assert {mistake.row for mistake in rejected} == {"default.data.x"}
         return
     properties = {"last": 1, **{f"w{n}": True for n in range(150)}}
     (made,) = items(tables, type="track", event="e", properties=properties)

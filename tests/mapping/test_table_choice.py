@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from cio_sidecar.mapping.authoring.profiles import TableSet
 from cio_sidecar.mapping.model import When
-from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.running.compiler import compile_choice
 from cio_sidecar.mapping.running.explain import holds
+from cio_sidecar.mapping_options import MappingOptions
 from cio_sidecar.renderer import Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mapping.strategies import EVENTS
-from tests.mapping.support import BASE, items, load, refusals, render
+from tests.mapping.support import BASE, items, load, rejections, render
 
 
 def table(name: str, when: str = "", *more: str) -> str:
@@ -126,7 +126,7 @@ def test_an_expression_must_be_true_and_nothing_else(
 
 @pytest.mark.parametrize("when", ["event.properties.flag", "event.properties.flag == true"])
 def test_a_flag_is_seen_however_large_the_event_is(when: str) -> None:
-    tables = load(table("mine", f'"{when}"'), options=Options(deny_properties=("pad",)))
+    tables = load(table("mine", f'"{when}"'), options=MappingOptions(deny_properties=("pad",)))
     assert names(tables, properties={"flag": True, "pad": "x" * 600_000}) == ["mine"]
 
 
@@ -248,9 +248,9 @@ def test_what_made_a_table_give_way_is_told() -> None:
     ]
 
 
-def test_only_the_last_table_refuses_an_event() -> None:
+def test_only_the_last_table_rejects_an_event() -> None:
     tables = load(table("mine", "{event: e}", "otherwise: strict") + NEEDS.format("a"), STRICT)
-    assert refusals(tables, type="track", event="e") == [("properties.b", "REQUIRED")]
+    assert rejections(tables, type="track", event="e") == [("properties.b", "REQUIRED")]
 
 
 STRICT = helper("strict") + NEEDS.format("b")
@@ -293,15 +293,15 @@ def test_what_follows_follows_the_table_that_is_used() -> None:
     assert names(tables) == ["other", "b"]
 
 
-def test_an_event_that_is_refused_sends_nothing_of_what_follows() -> None:
+def test_an_event_that_is_rejected_sends_nothing_of_what_follows() -> None:
     tables = load(table("mine", "{event: e}", "also: default") + NEEDS.format("a"))
-    assert refusals(tables, type="track", event="e") == [("properties.a", "REQUIRED")]
+    assert rejections(tables, type="track", event="e") == [("properties.a", "REQUIRED")]
 
 
-def test_a_value_that_customer_io_would_refuse_in_what_follows_refuses_the_event() -> None:
+def test_a_value_that_customer_io_would_reject_in_what_follows_rejects_the_event() -> None:
     tables = load()
     event = {"type": "identify", "groupId": "g", "context": {"objectTypeId": "zero"}}
-    assert refusals(tables, **event) == [("context.objectTypeId", "INVALID_VALUE")]
+    assert rejections(tables, **event) == [("context.objectTypeId", "INVALID_VALUE")]
 
 
 # drop

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cio_sidecar.mapping.authoring.profiles import TableSet
 
-from tests.mapping.support import items, load, mistakes, refusals, render
+from tests.mapping.support import items, load, mistakes, rejections, render
 
 MINE = (
     "table: mine\ndoc: d\nextends: default\nwhen: {event: mine}\nrows:\n"
@@ -41,7 +41,7 @@ def test_what_steers_the_extended_table_is_not_taken_over() -> None:
     text = "table: mine\ndoc: d\nextends: device\nwhen: {event: mine}\n"
     mine = load(text).tables["mine"]
     assert (mine.otherwise, mine.also, mine.drop) == (None, (), False)
-    assert refusals(load(text), type="track", event="mine", context={}) == [
+    assert rejections(load(text), type="track", event="mine", context={}) == [
         ("context.device.token", "REQUIRED"),
         ("context.device.type", "REQUIRED"),
     ]
@@ -107,7 +107,7 @@ def test_a_row_is_named_by_the_table_that_states_it() -> None:
     text = (
         "table: default\nrows:\n  - {key: data.need, level: required, from: properties.n, doc: d}\n"
     )
-    result = refusals(load(text, MINE), type="track", event="mine")
+    result = rejections(load(text, MINE), type="track", event="mine")
     assert result == [("properties.n", "REQUIRED")]
     rows = load(text, MINE).tables["mine"].rows
     assert [(row.name, row.origin) for row in rows if row.key.startswith("data.")] == [
@@ -192,12 +192,12 @@ def test_a_row_stands_for_the_events_of_its_condition_alone(when: str, source: s
 
 
 @pytest.mark.parametrize("when", ["{properties.a: 1}", "event.properties.a == 1"])
-def test_a_required_row_refuses_the_events_of_its_condition_alone(when: str) -> None:
+def test_a_required_row_rejects_the_events_of_its_condition_alone(when: str) -> None:
     tables = conditional(when, level="required")
     assert data(tables, a=1, b=5)["x"] == 5
     assert data(tables, a=2) == {"a": 2, "userId": "u"}
     event = {"type": "track", "event": "mine", "properties": {"a": 1}}
-    assert refusals(tables, **event) == [("properties.b", "REQUIRED")]
+    assert rejections(tables, **event) == [("properties.b", "REQUIRED")]
 
 
 def test_a_row_that_does_not_stand_draws_no_warning() -> None:
@@ -224,12 +224,12 @@ def test_a_row_that_does_not_stand_makes_a_table_give_way_to_no_other() -> None:
         assert made["name"] == name
 
 
-def test_without_a_row_for_what_the_operation_needs_an_event_is_refused() -> None:
+def test_without_a_row_for_what_the_operation_needs_an_event_is_rejected() -> None:
     text = "table: default\nrows:\n  - {key: name, from: event, doc: d, when: {properties.a: 1}}\n"
     tables = load(text)
     assert data(tables, "e", a=1) == {"a": 1, "userId": "u"}
     event = {"type": "track", "event": "e", "properties": {"a": 2}}
-    assert refusals(tables, **event) == [("event", "REQUIRED")]
+    assert rejections(tables, **event) == [("event", "REQUIRED")]
 
 
 # Constants at the end of from

@@ -1,4 +1,4 @@
-"""A table file with a mistake is refused by file, line and row."""
+"""A table file with a mistake is rejected by file, line and row."""
 
 from __future__ import annotations
 
@@ -472,7 +472,7 @@ def test_an_overlay_cannot_change_the_events_of_a_table() -> None:
     ]
 
 
-def test_a_removal_with_other_keys_is_refused() -> None:
+def test_a_removal_with_other_keys_is_rejected() -> None:
     assert overlay_mistakes(
         ("o.yaml", "table: page\nrows:\n  - {key: name, remove: true, from: name}\n")
     ) == ["o.yaml:3 (row page.name): a row with remove: true has only key and remove"]

@@ -118,7 +118,7 @@ def test_a_table_can_be_removed_and_written_anew() -> None:
 # Tables that can't be told apart
 
 
-def test_two_tables_that_would_take_every_event_of_a_type_are_refused() -> None:
+def test_two_tables_that_would_take_every_event_of_a_type_are_rejected() -> None:
     text = f"table: mine\ndoc: d\nevents: [alias, page]\noperation: event\n{ROWS}"
     assert mistakes(text) == [
         f"0.yaml:1: the table {theirs} takes every {event_type} event already: give when, change "
@@ -168,7 +168,7 @@ def test_a_table_that_drops_its_events_has_nothing_to_send(more: str) -> None:
     ]
 
 
-def test_an_overlay_that_changes_nothing_is_refused() -> None:
+def test_an_overlay_that_changes_nothing_is_rejected() -> None:
     assert mistakes("table: page\n") == [
         "0.yaml:1: nothing is changed: give rows, or another key of the table"
     ]
@@ -239,7 +239,7 @@ def test_a_condition_that_can_never_be_told_is_a_mistake(when: str, what: str) -
 # Files
 
 
-def test_a_file_of_ten_megabytes_is_refused_by_its_size() -> None:
+def test_a_file_of_ten_megabytes_is_rejected_by_its_size() -> None:
     text = f"{HEAD}rows:\n" + "  - {key: data.x, value: 1, doc: d}\n" * 300_000
     assert len(text) > 10_000_000
     assert mistakes(text) == [

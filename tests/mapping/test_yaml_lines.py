@@ -159,7 +159,7 @@ def test_what_cannot_be_read_is_named_by_line(text: str, line: int, problem: str
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_rejected(text: str) -> None:
     line: int | None = None
     try:
         load(text)

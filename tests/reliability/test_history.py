@@ -42,7 +42,7 @@ def test_all_that_is_known_of_a_person_stands_in_the_order_of_time() -> None:
         "     1.200 s  1 arrived, its answer broken or late",
         "     1.300 s  -- kill, for 0.100 s",
         "     1.500 s  1 acknowledged",
-        "     2.000 s  2 sent, a2 (refused by Customer.io)",
+        "     2.000 s  2 sent, a2 (rejected by Customer.io)",
         "     2.500 s  2 acknowledged",
         "     3.000 s  3 sent, a3",
         "     4.000 s  1 arrived again",
@@ -87,7 +87,7 @@ def test_the_command_names_people_where_nobody_is_called_so(folder: Path) -> Non
     assert "nobody of the run is 'eve'; there are ann" in result.output
 
 
-def test_the_command_refuses_a_folder_of_something_else(tmp_path: Path) -> None:
+def test_the_command_rejects_a_folder_of_something_else(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, [str(tmp_path), "ann"])
     assert result.exit_code == 2
     assert "it has no ledger.ndjson" in result.output

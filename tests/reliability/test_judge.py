@@ -24,7 +24,7 @@ A2 = Sent("a2", "ann", 2, fate="acked")
 A3 = Sent("a3", "ann", 3, fate="acked")
 B1 = Sent("b1", "bob", 1, fate="acked")
 BAD = Sent("bad", "bob", 2, poison=True, fate="acked")
-NOBODY = Sent("no", "bob", 3, fate="refused")
+NOBODY = Sent("no", "bob", 3, fate="rejected")
 UNHEARD = Sent("un", "bob", 4)
 
 
@@ -49,7 +49,7 @@ def test_a_good_run_is_good() -> None:
     )
     assert found.good
     assert (found.sent, found.acknowledged, found.delivered) == (6, 4, 3)
-    assert (found.dead_letters, found.refused, found.repeats) == (1, 1, 0)
+    assert (found.dead_letters, found.rejected, found.repeats) == (1, 1, 0)
 
 
 def test_what_nobody_heard_of_may_have_come_or_not() -> None:
@@ -105,9 +105,9 @@ def test_a_gap_does_not_hide_a_wrong_order() -> None:
         ([], ["x"], [], "x was taken, and never sent"),
         ([], [], ["x"], "x is a dead letter, and was never sent"),
         ([A1], [], ["a1"], "is a good event, and died: why"),
-        ([BAD], ["bad"], [], "is refused for good, and was taken"),
+        ([BAD], ["bad"], [], "is rejected permanently, and was taken"),
         ([BAD], [], ["bad", "bad"], "is a dead letter twice"),
-        ([NOBODY], ["no"], [], "was refused to the caller, and delivered"),
+        ([NOBODY], ["no"], [], "was rejected to the caller, and delivered"),
         ([A1], ["a1"], ["a1"], "was taken, and is a dead letter too"),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
     writer.told([("a", "acked")])
     writer.close()
     assert read(path) == sent(Sent("a", "ann", 1, fate="acked"), Sent("b", "bob", 1, poison=True))
-    assert writer.counts == {"sent": 2, "acked": 1, "refused": 0}
+    assert writer.counts == {"sent": 2, "acked": 1, "rejected": 0}
 
 
 def test_faults_are_chosen_by_name() -> None:

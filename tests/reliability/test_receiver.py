@@ -102,7 +102,7 @@ def test_every_fault_has_an_example_here() -> None:
 
 
 @pytest.mark.parametrize("fault", [*answers.FAULTS])
-async def test_no_fault_takes_what_is_refused_for_good(fault: str) -> None:
+async def test_no_fault_takes_what_is_rejected_for_good(fault: str) -> None:
     async with receiving(fault) as (client, record):
         status, body = await answer_of(client, batch("a", POISON))
     assert taken(record) == []
@@ -110,7 +110,7 @@ async def test_no_fault_takes_what_is_refused_for_good(fault: str) -> None:
         assert not 200 <= status < 300, body
 
 
-async def test_without_faults_a_batch_is_taken_and_only_poison_refused() -> None:
+async def test_without_faults_a_batch_is_taken_and_only_poison_rejected() -> None:
     async with receiving() as (client, record):
         answers_seen = [await answer_of(client, batch("a", POISON, "b")) for _ in range(20)]
     assert {status for status, _ in answers_seen} == {207, 400}

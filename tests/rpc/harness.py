@@ -27,7 +27,7 @@ DELIVERY = "/cio.sidecar.v1.DeliveryService"
 MAPPING = "/cio.sidecar.v1.MappingService"
 ACCEPTED = ingest_pb2.EVENT_STATUS_ACCEPTED
 DUPLICATE = ingest_pb2.EVENT_STATUS_DUPLICATE
-REFUSED = ingest_pb2.EVENT_STATUS_REFUSED
+REJECTED = ingest_pb2.EVENT_STATUS_REJECTED
 OPTIONS = (("grpc.max_send_message_length", -1),)
 
 # In ascending order, so that the n-th differs from the others.
@@ -86,7 +86,7 @@ class Violation(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Rejection:
     """A call that ended in an error, with its google.rpc details."""
 
     code: grpc.StatusCode
@@ -104,7 +104,7 @@ class Refusal:
         return [(violation.field, violation.reason) for violation in self.violations]
 
 
-async def refusal(call: Awaitable[Any]) -> Refusal:
+async def rejection(call: Awaitable[Any]) -> Rejection:
     """The error that a call ends in; fails where it ends well."""
     try:
         answer = await call
@@ -113,7 +113,7 @@ async def refusal(call: Awaitable[Any]) -> Refusal:
     raise AssertionError(f"expected an error, got {answer}")
 
 
-def explain(error: Any) -> Refusal:
+def explain(error: Any) -> Rejection:
     violations: list[Violation] = []
     reason = domain = ""
     retry_seconds = None
@@ -136,7 +136,7 @@ def explain(error: Any) -> Refusal:
                 reason, domain = info.reason, info.domain
             elif detail.Unpack(retry):
                 retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
-    return Refusal(error.code(), error.details() or "", violations, reason, domain, retry_seconds)
+    return Rejection(error.code(), error.details() or "", violations, reason, domain, retry_seconds)
 
 
 async def read(
@@ -168,10 +168,10 @@ class Caller:
         response = await self.ingest.Send(ingest_pb2.SendRequest(event=event))
         return response.result
 
-    async def send_refused(self, event: event_pb2.Event) -> Refusal:
-        found = await refusal(self.ingest.Send(ingest_pb2.SendRequest(event=event)))
+    async def send_rejected(self, event: event_pb2.Event) -> Rejection:
+        found = await rejection(self.ingest.Send(ingest_pb2.SendRequest(event=event)))
         assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-        assert (found.reason, found.domain) == ("EVENT_REFUSED", "cio-sidecar")
+        assert (found.reason, found.domain) == ("EVENT_REJECTED", "cio-sidecar")
         return found
 
     async def send_batch(self, *events: event_pb2.Event) -> list[ingest_pb2.EventResult]:
@@ -193,14 +193,14 @@ class Caller:
 
     async def stream_to_error(
         self, messages: Iterable[ingest_pb2.StreamRequest]
-    ) -> tuple[list[ingest_pb2.StreamResponse], Refusal]:
+    ) -> tuple[list[ingest_pb2.StreamResponse], Rejection]:
         """Send messages without waiting for acks; what is answered, and the error at the end.
 
         By gRPC's blocking client: that of asyncio hides an error that comes while it writes.
         """
         acks: list[ingest_pb2.StreamResponse] = []
 
-        def run() -> Refusal:
+        def run() -> Rejection:
             with grpc.insecure_channel(self.sidecar.address, options=OPTIONS) as channel:
                 try:
                     for ack in ingest_pb2_grpc.IngestServiceStub(channel).Stream(iter(messages)):
@@ -232,7 +232,7 @@ class Caller:
             ) from None
 
     async def die(self, event: event_pb2.Event, status: int = 400) -> None:
-        """Have an event refused for good."""
+        """Have an event rejected permanently."""
         self.fake.fail_next(status)
         await self.send(event)
         await self.settled()

@@ -12,12 +12,12 @@ from tests.rpc.harness import (
     ACCEPTED,
     INGEST,
     MAPPING,
-    REFUSED,
+    REJECTED,
     Caller,
     field,
     identify,
     json_object,
-    refusal,
+    rejection,
     struct_object,
     track,
     violations_of,
@@ -33,14 +33,14 @@ def wire(event: event_pb2.Event, *more: bytes) -> bytes:
 
 async def sent_raw(caller: Caller, event: bytes) -> list[tuple[str, str]]:
     """Send an event's bytes by Send, SendBatch and Render; gives what each of them names."""
-    found = await refusal(caller.raw(f"{INGEST}/Send", field(1, event)))
+    found = await rejection(caller.raw(f"{INGEST}/Send", field(1, event)))
     assert (found.code, found.reason) == (INVALID, "INVALID_REQUEST")
-    shown = await refusal(caller.raw(f"{MAPPING}/Render", field(1, event)))
+    shown = await rejection(caller.raw(f"{MAPPING}/Render", field(1, event)))
     assert (shown.code, shown.violations) == (INVALID, found.violations)
     good = track().SerializeToString()
     answer = await caller.raw(f"{INGEST}/SendBatch", field(1, event) + field(1, good))
     bad, taken = ingest_pb2.SendBatchResponse.FromString(answer).results
-    assert (bad.status, taken.status) == (REFUSED, ACCEPTED)
+    assert (bad.status, taken.status) == (REJECTED, ACCEPTED)
     assert violations_of(bad) == found.fields
     assert all(violation.description for violation in found.violations)
     return found.fields
@@ -61,20 +61,20 @@ async def sent_raw(caller: Caller, event: bytes) -> list[tuple[str, str]]:
 async def test_a_request_without_an_event_is_told_so(
     caller: Caller, method: str, named: str, data: bytes
 ) -> None:
-    found = await refusal(caller.raw(method, data))
+    found = await rejection(caller.raw(method, data))
     assert (found.code, found.reason, found.domain) == (INVALID, "INVALID_REQUEST", "cio-sidecar")
     assert found.fields == [(named, "REQUIRED")]
     assert found.words.startswith(f"{named}: ")
 
 
 async def test_an_empty_event_is_told_to_set_a_call(caller: Caller) -> None:
-    found = await caller.send_refused(event_pb2.Event())
+    found = await caller.send_rejected(event_pb2.Event())
     assert found.fields == [("type", "UNKNOWN_TYPE")]
     assert "identify, track, page, screen, group, alias" in found.words
 
 
 async def test_an_event_of_nobody_is_told_what_would_name_a_person(caller: Caller) -> None:
-    found = await caller.send_refused(track(user_id=""))
+    found = await caller.send_rejected(track(user_id=""))
     assert found.fields == [("userId", "NO_PERSON")]
     for word in ("userId", "traits.email", "context.traits.email", "anonymousId"):
         assert word.split(".")[0] in found.words
@@ -82,23 +82,23 @@ async def test_an_event_of_nobody_is_told_what_would_name_a_person(caller: Calle
 
 
 async def test_an_identify_needs_a_user_id_or_an_email(caller: Caller) -> None:
-    found = await caller.send_refused(identify({"plan": "club"}, user_id="", anonymous_id="a1"))
+    found = await caller.send_rejected(identify({"plan": "club"}, user_id="", anonymous_id="a1"))
     assert found.fields == [("userId", "REQUIRED")]
     assert "traits.email" in found.words
 
 
 async def test_a_track_needs_a_name(caller: Caller) -> None:
-    assert (await caller.send_refused(track(event=" "))).fields == [("event", "REQUIRED")]
+    assert (await caller.send_rejected(track(event=" "))).fields == [("event", "REQUIRED")]
 
 
 async def test_everything_that_is_wrong_is_named_at_once(caller: Caller) -> None:
-    found = await caller.send_refused(track(event="", user_id=""))
+    found = await caller.send_rejected(track(event="", user_id=""))
     assert dict(found.fields).keys() == {"event", "userId"}
-    found = await caller.send_refused(track(b"[]", context=json_object(b"nope")))
+    found = await caller.send_rejected(track(b"[]", context=json_object(b"nope")))
     assert dict(found.fields) == {"properties": "WRONG_TYPE", "context": "INVALID_JSON"}
 
 
-async def test_a_refused_event_keeps_its_message_id_and_gets_none_where_it_had_none(
+async def test_a_rejected_event_keeps_its_message_id_and_gets_none_where_it_had_none(
     caller: Caller,
 ) -> None:
     results = await caller.send_batch(
@@ -110,22 +110,22 @@ async def test_a_refused_event_keeps_its_message_id_and_gets_none_where_it_had_n
 # Sizes
 
 
-async def test_an_event_of_a_megabyte_is_refused_with_size_and_limit(caller: Caller) -> None:
-    found = await caller.send_refused(track({"text": "x" * 1_000_000}))
+async def test_an_event_of_a_megabyte_is_rejected_with_size_and_limit(caller: Caller) -> None:
+    found = await caller.send_rejected(track({"text": "x" * 1_000_000}))
     assert found.fields == [("properties", "TOO_LARGE")]
     assert "100,000" in found.words
     assert "1,000," in found.words
 
 
 async def test_ten_thousand_traits_are_too_many(caller: Caller) -> None:
-    found = await caller.send_refused(identify({f"t{n}": n for n in range(10_000)}))
+    found = await caller.send_rejected(identify({f"t{n}": n for n in range(10_000)}))
     assert found.fields == [("traits", "TOO_MANY")]
     assert "10,000" in found.words
     assert "300" in found.words
 
 
 async def test_ten_thousand_long_properties_are_too_large(caller: Caller) -> None:
-    found = await caller.send_refused(track({f"property {n}": "a value" for n in range(10_000)}))
+    found = await caller.send_rejected(track({f"property {n}": "a value" for n in range(10_000)}))
     assert found.fields == [("properties", "TOO_LARGE")]
 
 
@@ -144,7 +144,7 @@ async def test_ten_thousand_long_properties_are_too_large(caller: Caller) -> Non
 async def test_a_field_over_its_limit_is_named(
     caller: Caller, event: event_pb2.Event, named: str
 ) -> None:
-    assert (await caller.send_refused(event)).fields == [(named, "TOO_LARGE")]
+    assert (await caller.send_rejected(event)).fields == [(named, "TOO_LARGE")]
     (result,) = await caller.send_batch(event)
     assert violations_of(result) == [(named, "TOO_LARGE")]
     assert result.ByteSize() < 4096
@@ -160,8 +160,8 @@ async def test_what_is_just_within_the_limits_is_taken(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("method", [f"{INGEST}/Send", f"{INGEST}/SendBatch", f"{MAPPING}/Render"])
-async def test_a_message_over_16_mib_is_refused(caller: Caller, method: str) -> None:
-    found = await refusal(caller.raw(method, bytes(16 * 1024 * 1024 + 1)))
+async def test_a_message_over_16_mib_is_rejected(caller: Caller, method: str) -> None:
+    found = await rejection(caller.raw(method, bytes(16 * 1024 * 1024 + 1)))
     assert found.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "16777216" in found.words
     assert (await caller.send(track())).status == ACCEPTED
@@ -179,7 +179,7 @@ async def test_the_error_for_a_key_of_100_000_characters_stays_bounded(
     caller: Caller, character: str
 ) -> None:
     key = character * 100_000
-    found = await caller.send_refused(identify({key: "v"}))
+    found = await caller.send_rejected(identify({key: "v"}))
     assert found.violations
     for violation in found.violations:
         assert violation.field.startswith("traits.")
@@ -194,7 +194,7 @@ async def test_hundreds_of_violations_fit_in_the_headers_of_an_answer(
     caller: Caller, count: int, character: str
 ) -> None:
     traits = {f"{n:04}{character * 300}": "x" * 1001 for n in range(count)}
-    found = await caller.send_refused(identify(traits))
+    found = await caller.send_rejected(identify(traits))
     assert found.violations[0].field.startswith("traits.0000")
     named = [violation for violation in found.violations if violation.reason != "MORE"]
     more = [violation for violation in found.violations if violation.reason == "MORE"]
@@ -202,7 +202,7 @@ async def test_hundreds_of_violations_fit_in_the_headers_of_an_answer(
     assert len(named) < 13
     assert more or len(named) == 2 * count
     (result,) = await caller.send_batch(identify(traits))
-    assert result.status == REFUSED
+    assert result.status == REJECTED
     assert result.violations[0].field.startswith("traits.0000")
     assert len(result.violations) == min(2 * count, 13)
 
@@ -245,20 +245,20 @@ async def test_json_bytes_that_are_no_json_object_are_named(
     if not raw:
         # Even empty bytes are set: a oneof tells.
         assert event.SerializeToString()
-    found = await caller.send_refused(event)
+    found = await caller.send_rejected(event)
     assert found.fields == [(named, reason)]
     assert said in found.words
 
 
 @pytest.mark.parametrize("levels", [300, 900, 1_010, 2_000, 20_000])
 @pytest.mark.parametrize(("opened", "closed"), [(b'{"a":', b"}"), (b'{"a":[', b"]}")])
-async def test_json_that_nests_too_deep_is_refused_by_its_depth(
+async def test_json_that_nests_too_deep_is_rejected_by_its_depth(
     caller: Caller, levels: int, opened: bytes, closed: bytes
 ) -> None:
-    found = await caller.send_refused(track(opened * levels + b"1" + closed * levels))
+    found = await caller.send_rejected(track(opened * levels + b"1" + closed * levels))
     assert found.fields == [("properties", "TOO_DEEP")]
     assert "254" in found.words
-    found = await caller.send_refused(identify(opened * levels + b"1" + closed * levels))
+    found = await caller.send_rejected(identify(opened * levels + b"1" + closed * levels))
     assert found.fields == [("traits", "TOO_DEEP")]
 
 
@@ -267,8 +267,8 @@ async def test_json_that_nests_too_deep_is_refused_by_its_depth(
 )
 async def test_a_number_beyond_every_type_takes_nothing_down(caller: Caller, number: str) -> None:
     (result,) = await caller.send_batch(track(f'{{"n":{number}}}'.encode()))
-    assert result.status in (ACCEPTED, REFUSED)
-    if result.status == REFUSED:
+    assert result.status in (ACCEPTED, REJECTED)
+    if result.status == REJECTED:
         assert violations_of(result) == [("properties", "INVALID_JSON")]
     else:
         body = await caller.delivered_one()
@@ -284,16 +284,16 @@ async def test_nan_and_infinity_in_a_struct_are_named_by_their_path(
 ) -> None:
     properties = event_pb2.Object()
     properties.struct.update({"fine": 1, "cart": {"prices": [1, {"of tent": number}]}})
-    found = await caller.send_refused(track(properties))
+    found = await caller.send_rejected(track(properties))
     assert found.fields == [("properties.cart.prices.1.of tent", "INVALID_VALUE")]
     assert str(number) in found.words
     context = event_pb2.Object()
     context.struct.update({"screen": {"width": number}})
-    found = await caller.send_refused(track(context=context))
+    found = await caller.send_rejected(track(context=context))
     assert found.fields == [("context.screen.width", "INVALID_VALUE")]
 
 
-async def test_a_struct_that_nests_60_levels_is_refused_by_name(caller: Caller) -> None:
+async def test_a_struct_that_nests_60_levels_is_rejected_by_name(caller: Caller) -> None:
     # The library can't even serialize what it could not read: so by hand.
     value = b"\x11" + bytes(8)  # number_value
     for _ in range(60):
@@ -368,7 +368,7 @@ async def test_a_message_cut_short_anywhere_is_told_so_or_read_as_far_as_it_is_w
     whole = ingest_pb2.SendRequest(event=track({"total": 3}, message_id="m1")).SerializeToString()
     reasons = set()
     for length in range(len(whole)):
-        found = await refusal(caller.raw(f"{INGEST}/Send", whole[:length]))
+        found = await rejection(caller.raw(f"{INGEST}/Send", whole[:length]))
         assert found.code is INVALID
         assert found.violations
         reasons.add(found.violations[0].reason)
@@ -385,9 +385,9 @@ async def test_an_event_cut_short_inside_a_whole_request_is_told_so(caller: Call
     assert await sent_raw(caller, cut) == [("", "INVALID_MESSAGE")]
 
 
-async def test_a_batch_cut_short_is_refused_whole(caller: Caller) -> None:
+async def test_a_batch_cut_short_is_rejected_whole(caller: Caller) -> None:
     batch = ingest_pb2.SendBatchRequest(events=[track(), track()]).SerializeToString()
-    found = await refusal(caller.raw(f"{INGEST}/SendBatch", batch[:-1]))
+    found = await rejection(caller.raw(f"{INGEST}/SendBatch", batch[:-1]))
     assert (found.code, found.reason) == (INVALID, "INVALID_REQUEST")
     assert found.fields == [("", "INVALID_MESSAGE")]
     assert "cio.sidecar.v1" in found.words
@@ -401,7 +401,7 @@ async def test_a_batch_cut_short_is_refused_whole(caller: Caller) -> None:
 async def test_null_bytes_are_named_where_they_stand(
     caller: Caller, make: Callable[[Any], event_pb2.Object]
 ) -> None:
-    found = await caller.send_refused(
+    found = await caller.send_rejected(
         track(make({"a": {"b": ["x", "y\0z"]}, "n\0": 1}), user_id="u\0")
     )
     assert sorted(found.fields) == [

@@ -7,12 +7,12 @@ from cio.sidecar.v1 import event_pb2, ingest_pb2
 from tests.rpc.harness import (
     ACCEPTED,
     INGEST,
-    REFUSED,
+    REJECTED,
     Caller,
     field,
     identify,
     json_object,
-    refusal,
+    rejection,
     track,
     violations_of,
 )
@@ -22,7 +22,7 @@ BATCH = f"{INGEST}/SendBatch"
 
 @pytest.mark.parametrize("event", [b"", b"\xff"], ids=["empty", "undecodable"])
 async def test_send_batch_more_events_than_the_limit(caller: Caller, event: bytes) -> None:
-    found = await refusal(caller.raw(BATCH, field(1, event) * 10_001))
+    found = await rejection(caller.raw(BATCH, field(1, event) * 10_001))
     assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOO_MANY_EVENTS")
     assert found.fields == [("events", "TOO_MANY_EVENTS")]
     assert "10,000" in found.words
@@ -30,7 +30,7 @@ async def test_send_batch_more_events_than_the_limit(caller: Caller, event: byte
 
 
 async def test_send_batch_unknown_fields_without_end(caller: Caller) -> None:
-    found = await refusal(caller.raw(BATCH, field(1, b"") + b"\x78\x01" * 1_000_000))
+    found = await rejection(caller.raw(BATCH, field(1, b"") + b"\x78\x01" * 1_000_000))
     assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
 
 
@@ -41,7 +41,7 @@ async def test_send_batch_response_to_ten_thousand_rejected_events(caller: Calle
     assert len(answer) < 3_600_000
     results = ingest_pb2.SendBatchResponse.FromString(answer).results
     assert len(results) == 10_000
-    assert all(result.status == REFUSED and result.violations[0].reason for result in results)
+    assert all(result.status == REJECTED and result.violations[0].reason for result in results)
 
 
 async def test_send_batch_event_over_the_limit_as_received(caller: Caller) -> None:

@@ -20,7 +20,7 @@ from tests.rpc.harness import (
     Caller,
     calling,
     identify,
-    refusal,
+    rejection,
     track,
     ulid,
 )
@@ -196,21 +196,21 @@ async def test_pages_follow_each_other_until_the_token_is_empty(caller: Caller) 
 async def test_a_field_that_can_not_be_used_is_named(
     caller: Caller, method: str, request_: Any, field: str, reason: str
 ) -> None:
-    error = await refusal(getattr(caller.delivery, method)(request_))
+    error = await rejection(getattr(caller.delivery, method)(request_))
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
     assert (error.fields, error.reason) == ([(field, reason)], "INVALID_REQUEST")
 
 
-async def test_a_replay_of_nothing_in_particular_is_refused(caller: Caller) -> None:
+async def test_a_replay_of_nothing_in_particular_is_rejected(caller: Caller) -> None:
     call = caller.delivery.ReplayDeadLetters(pb.ReplayDeadLettersRequest())
-    error = await refusal(anext(aiter(call)))
+    error = await rejection(anext(aiter(call)))
     assert (error.code, error.fields) == (
         *(grpc.StatusCode.INVALID_ARGUMENT, [("filter", "REQUIRED")]),
     )
 
 
 async def test_bytes_that_are_no_message_are_told_apart(caller: Caller) -> None:
-    error = await refusal(caller.raw(f"{DELIVERY}/GetStats", b"\x08"))
+    error = await rejection(caller.raw(f"{DELIVERY}/GetStats", b"\x08"))
     assert (error.code, error.fields) == (
         *(grpc.StatusCode.INVALID_ARGUMENT, [("", "INVALID_MESSAGE")]),
     )
@@ -253,7 +253,7 @@ async def test_the_path_of_a_v1_request_is_masked(
 
 
 async def test_an_unknown_message_id_is_not_found(caller: Caller) -> None:
-    error = await refusal(caller.delivery.GetDeadLetter(pb.GetDeadLetterRequest(message_id="m9")))
+    error = await rejection(caller.delivery.GetDeadLetter(pb.GetDeadLetterRequest(message_id="m9")))
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "NO_SUCH_DEAD_LETTER")
     assert "'m9'" in error.words
 
@@ -267,7 +267,7 @@ async def test_a_replayed_dead_letter_is_delivered_under_its_message_id(
     await caller.die(track({"n": 1}, message_id=ulid(1)))
     await caller.die(track({"n": 2}, message_id=ulid(2)))
     (*_, last) = await replay(caller, filter=which(message_ids=[ulid(2)]))
-    assert (last.replayed, last.dropped, last.refused) == (1, 0, 0)
+    assert (last.replayed, last.dropped, last.rejected) == (1, 0, 0)
     await caller.settled()
     assert [event["id"] for event in fake.events] == [ulid(2)]
     assert await listed(caller) == [ulid(1)]
@@ -287,12 +287,12 @@ async def test_a_replay_maps_by_the_tables_of_today(
         caller.sidecar.reload()
         await until(lambda: sum(caller.sidecar.reloader.reloads.values()), "the new tables")
         (*_, last) = await replay(caller, all=True)
-        assert (last.replayed, last.refused) == (2, 0)
+        assert (last.replayed, last.rejected) == (2, 0)
         await caller.settled()
         assert [event["name"] for event in fake.events] == ["one", "two"]
 
 
-async def test_what_the_tables_refuse_stays_and_is_named_without_its_data(
+async def test_what_the_tables_reject_stays_and_is_named_without_its_data(
     make_settings: Callable[..., Settings], fake: FakeCustomerIO, tmp_path: Path
 ) -> None:
     async with calling(make_settings(), fake) as caller:
@@ -301,8 +301,8 @@ async def test_what_the_tables_refuse_stays_and_is_named_without_its_data(
     (tmp_path / "default.yaml").write_text(name_from("properties.label"))
     async with calling(make_settings(overlay=tmp_path), fake) as caller:
         steps = await replay(caller, all=True)
-        assert (steps[-1].replayed, steps[-1].refused) == (0, 2)
-        first, second = [refused for step in steps for refused in step.refusals]
+        assert (steps[-1].replayed, steps[-1].rejected) == (0, 2)
+        first, second = [rejected for step in steps for rejected in step.rejections]
         assert (first.message_id, second.message_id) == ("m1", "m2")
         fields = [(each.field, each.reason) for each in first.violations]
         assert ("properties.label", "REQUIRED") in fields
@@ -318,7 +318,7 @@ async def test_a_full_queue_ends_a_replay_and_leaves_the_rest(
             await caller.die(track({"text": "x" * 20_000}, message_id=f"m{number}"))
         await caller.delivery.Pause(pb.PauseRequest())
         await caller.fill()
-        error = await refusal(replay(caller, all=True))
+        error = await rejection(replay(caller, all=True))
         assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
         assert error.retry_seconds == 1.0
         assert len(await listed(caller)) == 3
@@ -473,6 +473,6 @@ async def test_an_open_watch_ends_at_shutdown_and_does_not_hold_it_up(
         watch = Caller(sidecar, channel, fake).delivery.WatchOutcomes(pb.WatchOutcomesRequest())
         await watch.wait_for_connection()
         await sidecar.__aexit__(None, None, None)
-        error = await refusal(watch.read())
+        error = await rejection(watch.read())
         assert error.code is grpc.StatusCode.UNAVAILABLE
         assert "shutting down" in error.words

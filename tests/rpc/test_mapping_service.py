@@ -1,4 +1,4 @@
-"""MappingService: the tables in force, and what they make of an event without sending it."""
+"""MappingService: the current tables, and what they make of an event without sending it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +13,12 @@ from cio_sidecar.app.config import Settings
 from tests.rpc.harness import (
     MAPPING,
     Caller,
-    Refusal,
+    Rejection,
     calling,
     field,
     identify,
     json_object,
-    refusal,
+    rejection,
     struct_object,
     track,
     ulid,
@@ -48,10 +48,10 @@ async def rendered(
     return await caller.mapping.Render(mapping_pb2.RenderRequest(event=event, api=api))
 
 
-async def render_refused(caller: Caller, event: event_pb2.Event) -> Refusal:
-    found = await refusal(caller.mapping.Render(mapping_pb2.RenderRequest(event=event)))
+async def render_rejected(caller: Caller, event: event_pb2.Event) -> Rejection:
+    found = await rejection(caller.mapping.Render(mapping_pb2.RenderRequest(event=event)))
     assert found.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert (found.reason, found.domain) == ("EVENT_REFUSED", "cio-sidecar")
+    assert (found.reason, found.domain) == ("EVENT_REJECTED", "cio-sidecar")
     return found
 
 
@@ -135,7 +135,7 @@ async def test_the_documented_profile_has_tables_of_its_own(
 async def test_an_unknown_table_is_answered_with_the_names_there_are(
     caller: Caller, name: str
 ) -> None:
-    found = await refusal(caller.mapping.GetTable(mapping_pb2.GetTableRequest(name=name)))
+    found = await rejection(caller.mapping.GetTable(mapping_pb2.GetTableRequest(name=name)))
     assert found.code is grpc.StatusCode.NOT_FOUND
     assert (found.reason, found.domain) == ("NO_SUCH_TABLE", "cio-sidecar")
     assert "page" in found.words
@@ -144,7 +144,7 @@ async def test_an_unknown_table_is_answered_with_the_names_there_are(
 
 
 async def test_bad_utf8_in_a_tables_name_is_named(caller: Caller) -> None:
-    found = await refusal(caller.raw(f"{MAPPING}/GetTable", field(1, b"\xff")))
+    found = await rejection(caller.raw(f"{MAPPING}/GetTable", field(1, b"\xff")))
     assert found.code is grpc.StatusCode.INVALID_ARGUMENT
     assert found.fields == [("name", "INVALID_VALUE")]
 
@@ -214,7 +214,7 @@ async def test_render_tells_warnings_and_fills_in_what_is_missing(caller: Caller
     assert body["timestamp"] > 1_700_000_000
 
 
-async def test_render_refuses_an_event_as_send_does(caller: Caller) -> None:
+async def test_render_rejects_an_event_as_send_does(caller: Caller) -> None:
     for event in (
         event_pb2.Event(),
         track(user_id=""),
@@ -224,9 +224,9 @@ async def test_render_refuses_an_event_as_send_does(caller: Caller) -> None:
         track({"text": "x" * 200_000}),
         track(message_id="m" * 256),
     ):
-        shown = await render_refused(caller, event)
+        shown = await render_rejected(caller, event)
         assert shown.violations
-        assert shown == await caller.send_refused(event)
+        assert shown == await caller.send_rejected(event)
 
 
 async def test_rendering_stores_and_sends_nothing(caller: Caller) -> None:

@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from tests.rpc.harness import ACCEPTED, INGEST, Caller, calling, refusal, track
+from tests.rpc.harness import ACCEPTED, INGEST, Caller, calling, rejection, track
 
 SERVICES = [
     f"cio.sidecar.v1.{name}" for name in ("IngestService", "MappingService", "DeliveryService")
@@ -42,7 +42,7 @@ async def test_every_service_and_the_whole_report_serving(caller: Caller) -> Non
 
 async def test_an_unknown_service_has_no_health(caller: Caller) -> None:
     request = health_pb2.HealthCheckRequest(service="cio.sidecar.v1.Nonsense")
-    error = await refusal(health(caller.channel).Check(request))
+    error = await rejection(health(caller.channel).Check(request))
     assert error.code is grpc.StatusCode.NOT_FOUND
 
 
@@ -65,7 +65,7 @@ async def test_health_turns_to_not_serving_at_shutdown_while_calls_at_hand_go_on
 
 
 async def test_a_call_of_an_unknown_method_is_unimplemented(caller: Caller) -> None:
-    error = await refusal(caller.raw("/cio.sidecar.v1.IngestService/Nonsense", b""))
+    error = await rejection(caller.raw("/cio.sidecar.v1.IngestService/Nonsense", b""))
     assert error.code is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -160,7 +160,7 @@ async def test_a_socket_left_behind_by_a_crash_is_no_hindrance(
         assert (await caller.send(track())).status == ACCEPTED
 
 
-async def test_a_refused_start_leaves_nothing_behind(
+async def test_a_rejected_start_leaves_nothing_behind(
     make_settings: Callable[..., Settings], fake: FakeCustomerIO
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -264,7 +264,7 @@ async def test_metadata_over_the_limit_has_an_error_of_its_own(caller: Caller) -
     event = ingest_pb2.SendRequest(event=track())
     for size in (8 * 1024, 15 * 1024):
         await caller.ingest.Send(event, metadata=[("trace", "x" * size)])
-    error = await refusal(caller.ingest.Send(event, metadata=[("trace", "x" * 17 * 1024)]))
+    error = await rejection(caller.ingest.Send(event, metadata=[("trace", "x" * 17 * 1024)]))
     assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "metadata" in error.words
 

@@ -68,12 +68,12 @@ async def test_an_event_is_tried_again_as_a_whole(
         assert caller.sidecar.dispatcher.counters.delivered == 2
 
 
-async def test_one_refused_operation_makes_a_dead_letter_of_the_event(
+async def test_one_rejected_operation_makes_a_dead_letter_of_the_event(
     make_settings: Make, fake: FakeCustomerIO
 ) -> None:
     settings = make_settings(api="v1", keep_device_events=True)
     async with calling(settings, fake) as caller:
-        # Past the question for the region, which would take the refusal for itself.
+        # Past the question for the region, which would take the rejection for itself.
         await caller.send(track(event="First"))
         await caller.settled(1)
         fake.fail_next(400, 1)
@@ -134,10 +134,10 @@ async def test_with_hash_only_no_address_leaves_the_process(
             await caller.send(identify({"email": address, "note": f"of {address}"}))
         ).status == (ACCEPTED)
         await caller.send(track({"to": address.upper(), address: 1}, message_id=address))
-        refused = await caller.send_refused(
+        rejected = await caller.send_rejected(
             event_pb2.Event(identify=event_pb2.Identify(traits=json_object({"email": address})))
         )
-        assert refused.fields == [("userId", "REQUIRED")]
+        assert rejected.fields == [("userId", "REQUIRED")]
         await caller.settled(2)
         sent = b"".join(one.request.body + one.request.path.encode() for one in fake.received)
     kept = b"".join(file.read_bytes() for file in (tmp_path / "data").iterdir())
@@ -158,13 +158,13 @@ async def test_what_is_stored_is_delivered_after_a_restart(
     assert len(fake.objects) == 50
 
 
-async def test_an_object_over_what_v2_takes_is_refused(caller: Caller) -> None:
+async def test_an_object_over_what_v2_takes_is_rejected(caller: Caller) -> None:
     traits = {f"k{n}": "x" * 900 for n in range(40)}
     event = event_pb2.Event(
         user_id="u1", group=event_pb2.Group(group_id="acme", traits=json_object(traits))
     )
-    refused = await caller.send_refused(event)
-    assert refused.fields == [("traits", "TOO_LARGE")]
+    rejected = await caller.send_rejected(event)
+    assert rejected.fields == [("traits", "TOO_LARGE")]
 
 
 async def test_the_group_of_an_identify_goes_over_the_message(caller: Caller) -> None:

@@ -16,7 +16,7 @@ from cio_sidecar.app.sidecar import Sidecar
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.conformance.support import free_address
-from tests.rpc.harness import ACCEPTED, Caller, refusal, track
+from tests.rpc.harness import ACCEPTED, Caller, rejection, track
 
 Make = Callable[..., Settings]
 CONNECTIONS = 40
@@ -122,7 +122,7 @@ async def test_the_shared_address_serves_all_but_what_is_of_a_single_sidecar(
             )
             assert tables.tables
             stub = delivery_pb2_grpc.DeliveryServiceStub(channel)
-            error = await refusal(stub.GetStats(delivery_pb2.GetStatsRequest()))
+            error = await rejection(stub.GetStats(delivery_pb2.GetStatsRequest()))
             assert error.code is grpc.StatusCode.UNIMPLEMENTED
         async with grpc.aio.insecure_channel(sidecar.address) as channel:
             stub = delivery_pb2_grpc.DeliveryServiceStub(channel)

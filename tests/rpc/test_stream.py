@@ -12,7 +12,7 @@ from tests.rpc.harness import (
     ACCEPTED,
     DUPLICATE,
     INGEST,
-    REFUSED,
+    REJECTED,
     Caller,
     field,
     read,
@@ -59,7 +59,7 @@ async def test_a_batch_gets_a_result_for_each_event_in_its_order(caller: Caller)
     results = await caller.send_batch(good(1), bad(), good(2), good(1), track(message_id=""))
     assert [result.status for result in results] == [
         ACCEPTED,
-        REFUSED,
+        REJECTED,
         ACCEPTED,
         DUPLICATE,
         ACCEPTED,
@@ -67,13 +67,18 @@ async def test_a_batch_gets_a_result_for_each_event_in_its_order(caller: Caller)
     assert [result.message_id for result in results[:4]] == [ulid(1), "bad", ulid(2), ulid(1)]
     assert len(results[4].message_id) == 26
     assert violations_of(results[1]) == [("userId", "NO_PERSON")]
-    assert [result.violations for result in results if result.status != REFUSED] == [[], [], [], []]
+    assert [result.violations for result in results if result.status != REJECTED] == [
+        [],
+        [],
+        [],
+        [],
+    ]
     await caller.delivered(3)
 
 
 async def test_a_batch_of_nothing_but_bad_events_is_still_answered(caller: Caller) -> None:
     results = await caller.send_batch(bad(), bad())
-    assert [result.status for result in results] == [REFUSED, REFUSED]
+    assert [result.status for result in results] == [REJECTED, REJECTED]
     assert caller.sidecar.queue.waiting == 0
 
 
@@ -120,7 +125,7 @@ async def test_acks_come_in_order_and_settle_everything(caller: Caller) -> None:
 async def test_messages_of_which_events_are_named_have_acks_of_their_own(caller: Caller) -> None:
     acks = await caller.stream(message(number, bad()) for number in range(1, 51))
     assert [ack.sequence for ack in acks] == list(range(1, 51))
-    assert places(acks) == [(number, 0, REFUSED) for number in range(1, 51)]
+    assert places(acks) == [(number, 0, REJECTED) for number in range(1, 51)]
 
 
 async def test_an_ack_comes_while_the_stream_stays_open(caller: Caller) -> None:
@@ -184,7 +189,7 @@ async def test_a_message_may_hold_many_events_and_its_bad_ones_are_named_by_plac
             message(4, bad(), good(1), good(4)),
         ]
     )
-    assert places(acks) == [(1, 1, REFUSED), (4, 0, REFUSED), (4, 1, DUPLICATE)]
+    assert places(acks) == [(1, 1, REJECTED), (4, 0, REJECTED), (4, 1, DUPLICATE)]
     assert await numbers_at_the_fake(caller, 4) == [1, 2, 3, 4]
 
 
@@ -222,7 +227,7 @@ async def test_an_event_that_can_not_be_decoded_is_named_and_the_stream_goes_on(
     stream = call(iter([data, message(2, good(2)).SerializeToString()]))
     acks = [Response.FromString(ack) async for ack in stream]
     assert acks[-1].sequence == 2
-    assert places(acks) == [(1, 1, REFUSED)]
+    assert places(acks) == [(1, 1, REJECTED)]
     assert violations_of(acks[0].results[0].result) == [("userId", "INVALID_VALUE")]
     assert sorted(await numbers_at_the_fake(caller, 2)) == [1, 2]
 
@@ -236,7 +241,7 @@ async def test_a_known_field_of_a_wrong_wire_type_beside_a_bad_event_is_no_riddl
         f"{INGEST}/Stream"
     )
     acks = [Response.FromString(ack) async for ack in call(iter([garbled]))]
-    assert places(acks) == [(1, 0, REFUSED)]
+    assert places(acks) == [(1, 0, REJECTED)]
     batch = varint(1 << 3) + b"\x05" + field(1, field(4, b"\xff"))
     answer = await caller.raw(f"{INGEST}/SendBatch", batch)
     (result,) = ingest_pb2.SendBatchResponse.FromString(answer).results
@@ -264,7 +269,7 @@ async def test_a_caller_that_reads_its_acks_late_loses_none(
     caller: Caller, until: Callable[..., Any]
 ) -> None:
     stream = caller.ingest.Stream()
-    # Refused events make the acks larger than the messages: unread, they fill every buffer.
+    # Rejected events make the acks larger than the messages: unread, they fill every buffer.
     events = [track(user_id="", message_id="m" * 200) for _ in range(100)]
 
     written = 0

@@ -20,10 +20,10 @@ from tests.rpc.harness import (
     ACCEPTED,
     DUPLICATE,
     Caller,
-    Refusal,
+    Rejection,
     calling,
     read,
-    refusal,
+    rejection,
     track,
     ulid,
 )
@@ -36,13 +36,13 @@ def large(number: int, user_id: str = "u1") -> Any:
     return track(properties, user_id=user_id, message_id=ulid(number))
 
 
-async def fill(caller: Caller) -> tuple[int, Refusal]:
-    """Send large events until one is turned away; gives how many were taken, and the error."""
+async def fill(caller: Caller) -> tuple[int, Rejection]:
+    """Send large events until one is rejected; gives how many were taken, and the error."""
     for number in range(200):
         try:
             await caller.send(large(number))
         except grpc.aio.AioRpcError:
-            return number, await refusal(
+            return number, await rejection(
                 caller.ingest.Send(ingest_pb2.SendRequest(event=large(number)))
             )
     raise AssertionError("a queue of 1 MiB took 6 MB")
@@ -68,7 +68,7 @@ async def test_a_full_queue_says_when_to_try_again(
         assert error.retry_seconds == 1.0
         assert "1,048,576" in error.words
         batch = ingest_pb2.SendBatchRequest(events=[large(900)])
-        again = await refusal(caller.ingest.SendBatch(batch))
+        again = await rejection(caller.ingest.SendBatch(batch))
         assert (again.code, again.reason) == (error.code, error.reason)
 
 
@@ -102,7 +102,7 @@ async def test_a_batch_that_does_not_fit_is_turned_away_whole(
     async with calling(full_settings, fake) as caller:
         await caller.send(track(message_id="first"))
         batch = ingest_pb2.SendBatchRequest(events=[large(number) for number in range(100)])
-        error = await refusal(caller.ingest.SendBatch(batch))
+        error = await rejection(caller.ingest.SendBatch(batch))
         assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert caller.sidecar.queue.waiting == 1
         # None of its ids counts as seen.
@@ -164,7 +164,7 @@ async def test_a_stream_that_waits_ends_when_the_sidecar_stops(
     assert max(settled, default=0) < 60
     gc.collect()
     await asyncio.sleep(0)
-    # The messages behind the one that was turned away failed too, and nobody asks why.
+    # The messages behind the one that was rejected failed too, and nobody asks why.
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
@@ -205,10 +205,10 @@ async def test_a_failing_disk_accepts_nothing_and_takes_events_again_when_it_is_
         batch = ingest_pb2.SendBatchRequest(events=[large(1), large(2)])
         stream = caller.ingest.Stream()
         with no_room_on_disk():
-            one = await refusal(caller.ingest.Send(ingest_pb2.SendRequest(event=large(0))))
-            many = await refusal(caller.ingest.SendBatch(batch))
+            one = await rejection(caller.ingest.Send(ingest_pb2.SendRequest(event=large(0))))
+            many = await rejection(caller.ingest.SendBatch(batch))
             await stream.write(ingest_pb2.StreamRequest(sequence=1, events=[large(3)]))
-            streamed = await refusal(stream.read())
+            streamed = await rejection(stream.read())
         for error in (one, many, streamed):
             assert error.code is grpc.StatusCode.UNAVAILABLE
             assert (error.reason, error.domain) == ("QUEUE_UNAVAILABLE", "cio-sidecar")
@@ -232,7 +232,7 @@ async def test_a_call_at_hand_is_answered_during_a_shutdown_and_a_new_one_turned
         assert (await caller.send(track(message_id="before"))).status == ACCEPTED
         stopping = asyncio.create_task(sidecar.__aexit__(None, None, None))
         await stopping
-        error = await refusal(
+        error = await rejection(
             caller.ingest.Send(ingest_pb2.SendRequest(event=track(message_id="after")))
         )
         assert error.code is grpc.StatusCode.UNAVAILABLE
@@ -252,7 +252,7 @@ async def test_an_open_stream_ends_at_shutdown_after_its_acks_and_does_not_hold_
         await stream.write(ingest_pb2.StreamRequest(sequence=1, events=[track(message_id="m1")]))
         assert (await read(stream)).sequence == 1
         await sidecar.__aexit__(None, None, None)
-        error = await refusal(stream.read())
+        error = await rejection(stream.read())
         assert error.code is grpc.StatusCode.UNAVAILABLE
         assert "shutting down" in error.words
 

@@ -1,4 +1,4 @@
-"""A failure that nobody has foreseen refuses one event, and neither its call nor its neighbours."""
+"""A failure that nobody has foreseen rejects one event, and neither its call nor its neighbours."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -7,17 +7,17 @@ from typing import Any
 import grpc
 import pytest
 from cio.sidecar.v1 import delivery_pb2, ingest_pb2
-from cio_sidecar.renderer import Refused, Rendered, Renderer
+from cio_sidecar.renderer import Rejected, Rendered, Renderer
 
-from tests.rpc.harness import ACCEPTED, REFUSED, Caller, refusal, track, violations_of
+from tests.rpc.harness import ACCEPTED, REJECTED, Caller, rejection, track, violations_of
 
 
-async def test_a_failure_of_rendering_refuses_that_event_alone(
+async def test_a_failure_of_rendering_rejects_that_event_alone(
     caller: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     render = Renderer.render
 
-    def fail(self: Renderer, event: dict[str, Any]) -> Rendered | Refused:
+    def fail(self: Renderer, event: dict[str, Any]) -> Rendered | Rejected:
         if event["event"] == "Bad":
             raise KeyError("ann.privat@example.com")
         return render(self, event)
@@ -25,12 +25,12 @@ async def test_a_failure_of_rendering_refuses_that_event_alone(
     monkeypatch.setattr(Renderer, "render", fail)
     caplog.set_level(logging.DEBUG)
     results = await caller.send_batch(track(event="A"), track(event="Bad"), track(event="B"))
-    assert [result.status for result in results] == [ACCEPTED, REFUSED, ACCEPTED]
+    assert [result.status for result in results] == [ACCEPTED, REJECTED, ACCEPTED]
     assert violations_of(results[1]) == [("", "INTERNAL")]
-    refused = await caller.send_refused(track(event="Bad"))
-    assert refused.fields == [("", "INTERNAL")]
+    rejected = await caller.send_rejected(track(event="Bad"))
+    assert rejected.fields == [("", "INTERNAL")]
     assert "KeyError in fail" in caplog.text
-    assert "privat" not in caplog.text + str(results) + refused.words
+    assert "privat" not in caplog.text + str(results) + rejected.words
     await caller.delivered(2)
 
 
@@ -60,7 +60,7 @@ async def test_call_that_fails_tells_nothing_of_a_person(
     for method in ("put", "stats", "run"):
         monkeypatch.setattr(caller.sidecar.queue, method, fail)
     caplog.set_level(logging.DEBUG)
-    found = await refusal(CALLS[name](caller))
+    found = await rejection(CALLS[name](caller))
     monkeypatch.undo()
     assert (found.code, found.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert "KeyError in fail" in found.words

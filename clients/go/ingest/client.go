@@ -79,7 +79,7 @@ func Connect(target, caFile string) (*Client, error) {
 func (c *Client) Close() error { return c.connection.Close() }
 
 // Send hands one event over, and returns when it is on the sidecar's disk. It tries again until ctx
-// ends. The error is a *Refused where the event can't be used as it is.
+// ends. The error is a *Rejected where the event can't be used as it is.
 func (c *Client) Send(ctx context.Context, event *pb.Event) (*pb.EventResult, error) {
 	identify(event)
 	var response *pb.SendResponse
@@ -91,7 +91,7 @@ func (c *Client) Send(ctx context.Context, event *pb.Event) (*pb.EventResult, er
 }
 
 // SendBatch hands many events over, at most 16 MiB together, and returns a result for each, in
-// order. Bad events are refused by their results; the others are accepted.
+// order. Bad events are rejected by their results; the others are accepted.
 func (c *Client) SendBatch(ctx context.Context, events []*pb.Event) ([]*pb.EventResult, error) {
 	for _, event := range events {
 		identify(event)

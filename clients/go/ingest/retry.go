@@ -22,17 +22,17 @@ var connectParams = grpc.ConnectParams{
 	MinConnectTimeout: 5 * time.Second,
 }
 
-// Refused is the error of an event, or a request, that can't be used as it is.
-type Refused struct {
+// Rejected is the error of an event, or a request, that can't be used as it is.
+type Rejected struct {
 	Violations []*errdetails.BadRequest_FieldViolation
 }
 
-func (r *Refused) Error() string {
+func (r *Rejected) Error() string {
 	words := make([]string, len(r.Violations))
 	for i, v := range r.Violations {
 		words[i] = fmt.Sprintf("%s: %s (%s)", v.GetField(), v.GetDescription(), v.GetReason())
 	}
-	return "refused: " + strings.Join(words, "; ")
+	return "rejected: " + strings.Join(words, "; ")
 }
 
 // retry calls until success, or an error that would only come again, or the end of ctx.
@@ -41,7 +41,7 @@ func (c *Client) retry(ctx context.Context, call func() error) error {
 		err := call()
 		wait, again := pause(err, attempt)
 		if !again || ctx.Err() != nil || c.closed() {
-			return refusal(err)
+			return rejection(err)
 		}
 		select {
 		case <-ctx.Done():
@@ -72,11 +72,11 @@ func pause(err error, attempt int) (time.Duration, bool) {
 	return 0, false
 }
 
-// refusal makes a *Refused of an error that names fields, and leaves any other as it is.
-func refusal(err error) error {
+// rejection makes a *Rejected of an error that names fields, and leaves any other as it is.
+func rejection(err error) error {
 	for _, detail := range status.Convert(err).Details() {
 		if bad, ok := detail.(*errdetails.BadRequest); ok {
-			return &Refused{bad.GetFieldViolations()}
+			return &Rejected{bad.GetFieldViolations()}
 		}
 	}
 	return err

@@ -95,7 +95,7 @@ func (s *Stream) run(ctx context.Context) {
 		}
 		wait, again := pause(err, attempt)
 		if !again || ctx.Err() != nil || s.client.closed() {
-			s.update(func() { s.err = errors.Join(s.err, refusal(err)) })
+			s.update(func() { s.err = errors.Join(s.err, rejection(err)) })
 			return
 		}
 		select {

@@ -73,7 +73,7 @@ export class Client {
 
   /**
    * Hands one event over; the result comes when it is on the sidecar's disk. It is tried again for
-   * `patienceMs`. Rejects with a Refused where the event can't be used as it is, else with gRPC's
+   * `patienceMs`. Rejects with a Rejected where the event can't be used as it is, else with gRPC's
    * ServiceError.
    */
   async send(event: NewEvent, patienceMs = 30_000): Promise<EventResult> {
@@ -86,7 +86,7 @@ export class Client {
 
   /**
    * Hands many events over, at most 16 MiB together; a result for each, in order. Bad events are
-   * refused by their results; the others are accepted.
+   * rejected by their results; the others are accepted.
    */
   async sendBatch(events: NewEvent[], patienceMs = 30_000): Promise<EventResult[]> {
     const request = { events: events.map(identified) };

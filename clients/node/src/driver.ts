@@ -4,7 +4,7 @@ import { status } from "@grpc/grpc-js";
 import { Client, identified, type NewEvent } from "./client.js";
 import type { Event, Object as Fields } from "./gen/cio/sidecar/v1/event.js";
 import { type EventResult, EventStatus } from "./gen/cio/sidecar/v1/ingest.js";
-import { type Failure, Refused } from "./retry.js";
+import { type Failure, Rejected } from "./retry.js";
 
 const AT_ONCE = 64;
 const BATCH = 500;
@@ -100,15 +100,15 @@ function receiptOf(event: Event, result: EventResult): object {
   };
 }
 
-function failed(event: Event, error: Failure | Refused): object {
+function failed(event: Event, error: Failure | Rejected): object {
   const receipt = { message_id: event.messageId };
-  if (error instanceof Refused) {
+  if (error instanceof Rejected) {
     const violations = error.violations.map(({ field, reason, description }) => ({
       field,
       reason,
       description,
     }));
-    return { ...receipt, status: "refused", violations };
+    return { ...receipt, status: "rejected", violations };
   }
   return { ...receipt, status: "failed", code: status[error.code], message: error.details };
 }

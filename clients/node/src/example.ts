@@ -1,7 +1,7 @@
 // Every way of handing events to a sidecar; CIO_TARGET says where it is.
 import { Client, json } from "./client.js";
 import { EventStatus } from "./gen/cio/sidecar/v1/ingest.js";
-import { Refused } from "./retry.js";
+import { Rejected } from "./retry.js";
 
 const client = new Client(
   process.env.CIO_TARGET || "127.0.0.1:50051", // host:port, or unix:PATH
@@ -33,14 +33,14 @@ for (const { status } of results) console.log("batch:", EventStatus[status]);
 try {
   await client.send({ track: { event: "Order Completed" } });
 } catch (error) {
-  if (!(error instanceof Refused)) throw error;
-  for (const { field, reason } of error.violations) console.log("refused:", field, reason);
+  if (!(error instanceof Rejected)) throw error;
+  for (const { field, reason } of error.violations) console.log("rejected:", field, reason);
 }
 
 // Events as they come; close waits for the last ack.
 let acked = 0;
 const stream = client.stream((event, { status, violations }) => {
-  if (status === EventStatus.EVENT_STATUS_REFUSED) console.error(event.messageId, violations);
+  if (status === EventStatus.EVENT_STATUS_REJECTED) console.error(event.messageId, violations);
   else acked++;
 });
 for (let number = 0; number < 100; number++) {

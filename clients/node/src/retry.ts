@@ -14,11 +14,11 @@ import { Status } from "./gen/google/rpc/status.js";
 export type Failure = Pick<StatusObject, "code" | "details"> & { metadata: Metadata };
 
 /** An event, or a request, that can't be used as it is. */
-export class Refused extends Error {
+export class Rejected extends Error {
   constructor(readonly violations: BadRequest_FieldViolation[]) {
     const words = violations.map((v) => `${v.field}: ${v.description} (${v.reason})`);
-    super(`refused: ${words.join("; ")}`);
-    this.name = "Refused";
+    super(`rejected: ${words.join("; ")}`);
+    this.name = "Rejected";
   }
 }
 
@@ -31,7 +31,7 @@ export async function retry<T>(patienceMs: number, call: () => Promise<T>): Prom
     } catch (error) {
       const failure = error as Failure;
       const wait = pause(failure, attempt);
-      if (wait === undefined || Date.now() + wait > end) throw refusal(failure);
+      if (wait === undefined || Date.now() + wait > end) throw rejection(failure);
       await sleep(wait);
     }
   }
@@ -57,10 +57,10 @@ export function pause(failure: Failure, attempt: number): number | undefined {
   }
 }
 
-/** A Refused for a failure that names fields; any other as it is. */
-export function refusal<T extends Failure>(failure: T): T | Refused {
+/** A Rejected for a failure that names fields; any other as it is. */
+export function rejection<T extends Failure>(failure: T): T | Rejected {
   const bad = detail(failure, "google.rpc.BadRequest");
-  return bad ? new Refused(BadRequest.decode(bad.value).fieldViolations) : failure;
+  return bad ? new Rejected(BadRequest.decode(bad.value).fieldViolations) : failure;
 }
 
 function detail(failure: Failure, type: string): Any | undefined {

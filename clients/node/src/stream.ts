@@ -11,7 +11,7 @@ import {
   type StreamRequest,
   type StreamResponse,
 } from "./gen/cio/sidecar/v1/ingest.js";
-import { type Failure, pause, refusal } from "./retry.js";
+import { type Failure, pause, rejection } from "./retry.js";
 
 /** Is told what became of an event. */
 export type OnResult = (event: Event, result: EventResult) => void;
@@ -85,7 +85,7 @@ export class EventStream {
     this.#call = undefined;
     const wait = pause(failure, this.#attempt++);
     if (wait === undefined) {
-      const error = refusal(failure);
+      const error = rejection(failure);
       this.#failure =
         error instanceof Error
           ? error

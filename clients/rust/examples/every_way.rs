@@ -25,7 +25,7 @@ async fn main() -> Result<(), Error> {
     let client = Client::new(&target, ca_file.map(PathBuf::from).as_deref())?;
     one(&client).await?;
     batch(&client).await?;
-    refused(&client).await?;
+    rejected(&client).await?;
     stream(&client).await
 }
 
@@ -75,17 +75,17 @@ async fn batch(client: &Client) -> Result<(), Error> {
 }
 
 /// Sends an event of nobody, and reads what is wrong with it.
-async fn refused(client: &Client) -> Result<(), Error> {
+async fn rejected(client: &Client) -> Result<(), Error> {
     let track = Track { event: "Order Completed".into(), properties: None };
     let event = Event { call: Some(Call::Track(track)), ..Default::default() };
     match client.send(event, PATIENCE).await {
-        Err(Failure::Refused(violations)) => {
+        Err(Failure::Rejected(violations)) => {
             for violation in violations {
-                println!("refused: {} {}", violation.field, violation.reason);
+                println!("rejected: {} {}", violation.field, violation.reason);
             }
             Ok(())
         }
-        other => Err(format!("expected a refusal, got {other:?}").into()),
+        other => Err(format!("expected a rejection, got {other:?}").into()),
     }
 }
 
@@ -94,7 +94,7 @@ async fn stream(client: &Client) -> Result<(), Error> {
     let acked = Arc::new(AtomicUsize::new(0));
     let count = acked.clone();
     let stream = client.stream(move |event, result| match result.status() {
-        EventStatus::Refused => eprintln!("{}: {:?}", event.message_id, result.violations),
+        EventStatus::Rejected => eprintln!("{}: {:?}", event.message_id, result.violations),
         _ => _ = count.fetch_add(1, Ordering::Relaxed),
     });
     for number in 0..100 {

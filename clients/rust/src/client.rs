@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Hands one event over, and returns when it is on the sidecar's disk. Tries again for as long
-    /// as `patience`. Fails with [`Failure::Refused`] where the event can't be used as it is.
+    /// as `patience`. Fails with [`Failure::Rejected`] where the event can't be used as it is.
     pub async fn send(&self, event: Event, patience: Duration) -> Result<EventResult, Failure> {
         let event = identified(event);
         let response = retry(patience, |timeout| {
@@ -65,7 +65,7 @@ impl Client {
     }
 
     /// Hands many events over, at most 16 MiB together, and returns a result for each, in order. Bad
-    /// events are refused by their results; the others are accepted.
+    /// events are rejected by their results; the others are accepted.
     pub async fn send_batch(
         &self,
         events: Vec<Event>,

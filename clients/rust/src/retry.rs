@@ -6,11 +6,11 @@ use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 use tonic_types::{FieldViolation, StatusExt};
 
-/// Why a call has failed for good.
+/// Why a call has failed permanently.
 #[derive(Debug)]
 pub enum Failure {
     /// The event, or the request, can't be used as it is.
-    Refused(Vec<FieldViolation>),
+    Rejected(Vec<FieldViolation>),
     /// The status of the last attempt.
     Status(Status),
 }
@@ -18,8 +18,8 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Refused(violations) => {
-                write!(f, "refused")?;
+            Failure::Rejected(violations) => {
+                write!(f, "rejected")?;
                 for FieldViolation { field, reason, description, .. } in violations {
                     write!(f, "; {field}: {description} ({reason})")?;
                 }
@@ -35,7 +35,7 @@ impl Error for Failure {}
 impl From<Status> for Failure {
     fn from(status: Status) -> Failure {
         match status.get_details_bad_request() {
-            Some(bad) => Failure::Refused(bad.field_violations),
+            Some(bad) => Failure::Rejected(bad.field_violations),
             None => Failure::Status(status),
         }
     }

@@ -27,7 +27,7 @@ pub struct EventStream {
     task: JoinHandle<Result<(), Failure>>,
 }
 
-/// The stream has ended for good: [`close`](EventStream::close) says why.
+/// The stream has ended permanently: [`close`](EventStream::close) says why.
 #[derive(Debug)]
 pub struct Ended;
 

@@ -111,7 +111,7 @@ class Expected(_Model):
         return self.v1 if api == "v1" else self.v2
 
 
-class Refusal(_Model):
+class Rejection(_Model):
     """A violation that the caller must be told of."""
 
     field: str
@@ -119,7 +119,7 @@ class Refusal(_Model):
 
 
 class Case(_Model):
-    """An event and what must come of it: requests, or a refusal."""
+    """An event and what must come of it: requests, or a rejection."""
 
     name: Name
     origin: _Text = ""
@@ -131,7 +131,7 @@ class Case(_Model):
     expect: Annotated[Expected | None, BeforeValidator(_given)] = None
     warnings: list[_Text] = []
     """The fields, as the caller wrote them, that the caller must be warned of."""
-    refuse: Annotated[list[Refusal], Field(min_length=1)] = []
+    reject: Annotated[list[Rejection], Field(min_length=1)] = []
 
     @model_validator(mode="wrap")
     @classmethod
@@ -156,16 +156,16 @@ def _bare(value: Any) -> Iterator[Mistake]:
 
 def _ends(value: Any) -> Iterator[Mistake]:
     match value:
-        case {"expect": _, "refuse": _}:
-            yield (), "has both expect and refuse; a case has exactly one of them"
+        case {"expect": _, "reject": _}:
+            yield (), "has both expect and reject; a case has exactly one of them"
         case {"expect": _}:
             pass
-        case {"refuse": _, "warnings": [_, *_]}:
-            yield (), "has warnings, but an event that is refused gets none"
-        case {"refuse": _}:
+        case {"reject": _, "warnings": [_, *_]}:
+            yield (), "has warnings, but an event that is rejected gets none"
+        case {"reject": _}:
             pass
         case {}:
-            yield (), "has neither expect nor refuse; a case has exactly one of them"
+            yield (), "has neither expect nor reject; a case has exactly one of them"
 
 
 class Family(_Model):

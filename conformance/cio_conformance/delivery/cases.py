@@ -41,9 +41,9 @@ class Act(_Model):
     asked: int | None = None
     """Wait until so many requests about events have come since the case began."""
     settled: list[str] | None = None
-    """Wait until these events are taken or refused."""
+    """Wait until these events are taken or rejected."""
     credentials: Literal["right", "wrong"] | None = None
-    """The fake takes the sidecar's credentials, or refuses them."""
+    """The fake takes the sidecar's credentials, or rejects them."""
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
@@ -63,8 +63,8 @@ class Expected(_Model):
 
     taken: dict[str, list[str]] = {}
     """By person: the events that Customer.io takes, in this order."""
-    refused: list[str] = []
-    """The events that Customer.io refuses, and that aren't sent again: dead letters."""
+    rejected: list[str] = []
+    """The events that Customer.io rejects, and that aren't sent again: dead letters."""
     order: list[str] = []
     """Events of several persons that must end in this order: identities that an event joins."""
 
@@ -93,7 +93,7 @@ class DeliveryCase(_Model):
         ends = [name for names in self.expect.taken.values() for name in names]
         for what, names in (
             ("is sent once", sent),
-            ("ends once, in taken or refused", [*ends, *self.expect.refused]),
+            ("ends once, in taken or rejected", [*ends, *self.expect.rejected]),
         ):
             if sorted(names) != sorted(self.events):
                 raise ValueError(f"each of the events {', '.join(self.events)} {what}")

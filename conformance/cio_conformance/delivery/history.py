@@ -2,7 +2,7 @@
 
 The rules that hold in every case, delivery being at least once:
 
-- An event is *taken* once each of its operations was answered with success, and *refused* once a
+- An event is *taken* once each of its operations was answered with success, and *rejected* once a
   207 named one of them, or a request about it alone got 400, 404, 413 or 422. Both are its end: it
   isn't sent again. Anything else, a lost or broken answer or a web page included, leaves it open,
   and it comes again.
@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 import orjson
 from cio_fake import Received
 
-End = Literal["taken", "refused"]
-_REFUSED: Final = frozenset({400, 404, 413, 422})
+End = Literal["taken", "rejected"]
+_REJECTED: Final = frozenset({400, 404, 413, 422})
 # Two clocks look at the same second.
 _SLACK_SECONDS: Final = 0.1
 
@@ -114,7 +114,7 @@ def _check(
 
 
 def _apply(history: History, received: Received, about: Sequence[Sent | None]) -> None:
-    refused = _refused(received, about)
+    rejected = _rejected(received, about)
     response = received.response
     for event in dict.fromkeys(event for event in about if event):
         course = history.courses[event.name]
@@ -125,21 +125,21 @@ def _apply(history: History, received: Received, about: Sequence[Sent | None]) -
             course.last += ", cut"
         if (wait := response.headers.get("Retry-After")) is not None:
             course.not_before = received.at + float(wait)
-        if refused is None or course.end:
+        if rejected is None or course.end:
             continue
         course.done |= {
-            _key(received.operations[place]) for place in places if place not in refused
+            _key(received.operations[place]) for place in places if place not in rejected
         }
-        if any(place in refused for place in places):
-            course.end = "refused"
+        if any(place in rejected for place in places):
+            course.end = "rejected"
         elif len(course.done) >= event.operations:
             course.end = "taken"
         if course.end:
             history.ended.append(event.name)
 
 
-def _refused(received: Received, about: Sequence[Sent | None]) -> set[int] | None:
-    """The places of a request that were refused; None where its answer settles nothing."""
+def _rejected(received: Received, about: Sequence[Sent | None]) -> set[int] | None:
+    """The places of a request that were rejected; None where its answer settles nothing."""
     response = received.response
     if response.cut_after is not None or response.body.startswith(b"<"):
         return None
@@ -149,7 +149,7 @@ def _refused(received: Received, about: Sequence[Sent | None]) -> set[int] | Non
         )
     if 200 <= response.status < 300:
         return set()
-    if response.status in _REFUSED and len(set(about)) == 1:
+    if response.status in _REJECTED and len(set(about)) == 1:
         return set(range(len(about)))
     return None
 

@@ -228,7 +228,7 @@ def _tagged(step: Step, tag: str) -> Step:
         return replace(which, person=which.person and which.person + tag)
 
     when = step.when and tagged(step.when)
-    return replace(step, when=when, refuse=tuple(map(tagged, step.refuse)))
+    return replace(step, when=when, reject=tuple(map(tagged, step.reject)))
 
 
 def _messages(case: DeliveryCase) -> tuple[dict[str, dict[str, Any]], str]:

@@ -24,7 +24,7 @@ def judge(
     problems = list(history.problems)
     for event in sent:
         course = history.courses[event.name]
-        wanted = "refused" if event.name in case.expect.refused else "taken"
+        wanted = "rejected" if event.name in case.expect.rejected else "taken"
         if course.end is None:
             tried = f" (requests: {course.tries}; the last: {course.last})" if course.tries else ""
             problems.append(f"{event.name} must be {wanted}, and never was{tried}")

@@ -12,7 +12,7 @@ from cio_sidecar.rpc.event_json import NotSendable
 
 from cio_conformance.drivers import Route
 from cio_conformance.run.caller import message_of
-from cio_conformance.run.verdict import ACCEPTED, REFUSED, Answer
+from cio_conformance.run.verdict import ACCEPTED, REJECTED, Answer
 
 _OBJECTS: Final = ("context", "properties", "traits")
 _TEXTS: Final = (
@@ -87,12 +87,12 @@ def answer_of(line: bytes) -> Answer:
                 return Answer(ACCEPTED, warnings=[item["field"] for item in _list(receipt)])
             case "duplicate":
                 return Answer("DUPLICATE")
-            case "refused":
+            case "rejected":
                 found = [
                     (item["field"], item["reason"], item["description"])
                     for item in _list(receipt, "violations")
                 ]
-                return Answer(REFUSED, violations=found)
+                return Answer(REJECTED, violations=found)
             case "failed":
                 return Answer(str(receipt.get("code")), str(receipt.get("message", "")))
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):

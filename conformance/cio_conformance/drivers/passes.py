@@ -42,7 +42,7 @@ class Via:
 
     @property
     def passes(self) -> int:
-        """How often each case is sent at the most."""
+        """How often each case is sent at most."""
         return len(self.drivers) * len(self.routes) * len(self.calls)
 
     def run(

@@ -99,7 +99,7 @@ class Driver:
         return line
 
     def send(self, lines: Sequence[bytes], seconds: float) -> list[Answer]:
-        """Write event lines, and wait for a receipt of each, ``seconds`` for the next at the most.
+        """Write event lines, and wait for a receipt of each, ``seconds`` for the next at most.
 
         Raises TargetError.
         """

@@ -69,7 +69,7 @@ class Caller:
         self._channel.close()
 
     def wait_until_serving(self, seconds: float, check: Callable[[], None]) -> None:
-        """Wait for gRPC health SERVING, ``seconds`` at the most.
+        """Wait for gRPC health SERVING, ``seconds`` at most.
 
         ``check`` is called now and then, and raises TargetError where waiting is of no use. Raises
         TargetError.

@@ -23,7 +23,7 @@ from cio_conformance.run.credentials import Credentials
 from cio_conformance.run.options import (
     Tested,
     known_option,
-    refuse_what_needs_a_sidecar,
+    reject_what_needs_a_sidecar,
     render_option,
     seed_option,
     tested_options,
@@ -79,7 +79,7 @@ def run(
     """
     apis = [api] if api else APIS
     if render:
-        refuse_what_needs_a_sidecar(context)
+        reject_what_needs_a_sidecar(context)
         goldens = select_goldens(fixtures, pattern, profile)
         known = _known(known_failing, fixtures)
         results, rate = _run_directly(goldens, apis, overlay, seed)

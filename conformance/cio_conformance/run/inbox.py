@@ -26,7 +26,7 @@ class Inbox:
             self._changed.notify_all()
 
     def wait(self, enough: Callable[[Sequence[Arrival]], bool], seconds: float) -> bool:
-        """Wait until there is enough, ``seconds`` at the most; whether there is."""
+        """Wait until there is enough, ``seconds`` at most; whether there is."""
         with self._changed:
             return self._changed.wait_for(lambda: enough(self._arrivals), seconds)
 

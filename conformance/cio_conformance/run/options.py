@@ -196,8 +196,8 @@ _OF_A_SIDECAR: Final = (
 )
 
 
-def refuse_what_needs_a_sidecar(context: click.Context) -> None:
-    """Refuse the options that mean nothing to direct mode. Raises click.UsageError."""
+def reject_what_needs_a_sidecar(context: click.Context) -> None:
+    """Reject the options that mean nothing to direct mode. Raises click.UsageError."""
     given = [
         flag
         for name, flag in _OF_A_SIDECAR

@@ -8,7 +8,7 @@ from cio_conformance.cases.golden_cases import Api, Case, ExpectedRequest
 from cio_conformance.run.compare import Window, difference, matches, settled
 
 ACCEPTED: Final = "ACCEPTED"
-REFUSED: Final = "INVALID_ARGUMENT"
+REJECTED: Final = "INVALID_ARGUMENT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def judge(
     """Everything that is not as the case expects, each as text; empty where all is well."""
     problems = _judge_answer(case, answer)
     expected: Any = []
-    # Where the event was turned away, that nothing was sent is no second mistake.
+    # Where the event was rejected, that nothing was sent is no second mistake.
     if case.expect and (answer.status == ACCEPTED or arrivals):
         expected = plain(case.expect.by(api))
     received = [arrival.operation for arrival in arrivals]
@@ -59,7 +59,7 @@ def judge(
     problems += [
         f"Customer.io (the fake) answered HTTP {arrival.status}: {arrival.answer[:1000]}"
         for arrival in arrivals
-        # A 207 refuses at least one operation of its batch.
+        # A 207 rejects at least one operation of its batch.
         if not 200 <= arrival.status < 300 or arrival.status == 207
     ]
     return problems
@@ -72,8 +72,8 @@ def sides(
     received = [arrival.operation for arrival in arrivals]
     wanted = plain(case.expect.by(api)) if case.expect else []
     expected = {
-        "answer": REFUSED if case.refuse else ACCEPTED,
-        "violations": sorted(f"{refusal.field}: {refusal.reason}" for refusal in case.refuse),
+        "answer": REJECTED if case.reject else ACCEPTED,
+        "violations": sorted(f"{rejection.field}: {rejection.reason}" for rejection in case.reject),
         "warnings": sorted(case.warnings),
         "requests": settled(wanted, received, window),
     }
@@ -95,10 +95,10 @@ def plain(requests: Sequence[ExpectedRequest]) -> list[dict[str, Any]]:
 
 
 def _judge_answer(case: Case, answer: Answer) -> list[str]:
-    if case.refuse:
-        wanted = sorted(f"{refusal.field}: {refusal.reason}" for refusal in case.refuse)
-        if answer.status != REFUSED:
-            return [f"expected {REFUSED} ({', '.join(wanted)}), got {answer}"]
+    if case.reject:
+        wanted = sorted(f"{rejection.field}: {rejection.reason}" for rejection in case.reject)
+        if answer.status != REJECTED:
+            return [f"expected {REJECTED} ({', '.join(wanted)}), got {answer}"]
         got = sorted(f"{field}: {reason}" for field, reason, _ in answer.violations)
         return [] if got == wanted else [f"other violations:\n{difference(wanted, got)}"]
     if answer.status == "DUPLICATE":

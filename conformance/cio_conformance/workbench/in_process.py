@@ -15,14 +15,14 @@ from cio_sidecar.customerio.encoders import Operation
 from cio_sidecar.customerio.requests import requests
 from cio_sidecar.mapping.authoring.profiles import TableSet, load_profile
 from cio_sidecar.mapping.event import Event
-from cio_sidecar.mapping.options import Options
-from cio_sidecar.renderer import Refused, Renderer
+from cio_sidecar.mapping_options import MappingOptions
+from cio_sidecar.renderer import Rejected, Renderer
 
 from cio_conformance.cases.golden_cases import Api, Golden
 from cio_conformance.cases.settings import options_of
 from cio_conformance.run.compare import Window
 from cio_conformance.run.result import Profile, Result, Setup, SidecarApi
-from cio_conformance.run.verdict import ACCEPTED, REFUSED, Answer, Arrival, judge, sides
+from cio_conformance.run.verdict import ACCEPTED, REJECTED, Answer, Arrival, judge, sides
 from cio_conformance.workbench.overlay_files import own_tables
 
 
@@ -52,7 +52,7 @@ class Outcome:
 
     answer: Answer
     operations: Sequence[Operation] = ()
-    """Empty where the event was refused, or is not to be sent."""
+    """Empty where the event was rejected, or is not to be sent."""
 
     def requests(self, api: Api) -> list[dict[str, Any]]:
         """What Customer.io would be asked, as goldens have it: ``{"method", "path", "body"}``."""
@@ -80,8 +80,8 @@ class Mapper:
         if message_id is None or (isinstance(message_id, str) and not message_id.strip()):
             event["messageId"] = moment.message_id
         rendered = self._renderer.render(event)
-        if isinstance(rendered, Refused):
-            return Outcome(Answer(REFUSED, violations=rendered.violations))
+        if isinstance(rendered, Rejected):
+            return Outcome(Answer(REJECTED, violations=rendered.violations))
         warnings = [warning.field for warning in rendered.warnings]
         return Outcome(Answer(ACCEPTED, warnings=warnings), rendered.operations)
 
@@ -93,7 +93,7 @@ class Mappers:
         """``overlay``: a folder of tables that extend the profiles'. Raises TableError."""
         self.overlay = overlay
         self._files = own_tables(overlay)
-        self._compiled: dict[tuple[Profile, Options], Mapper] = {}
+        self._compiled: dict[tuple[Profile, MappingOptions], Mapper] = {}
 
     def of(self, profile: Profile, settings: Sequence[tuple[str, str]]) -> Mapper:
         """The mapping under a profile and settings. Raises TableError."""

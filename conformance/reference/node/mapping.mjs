@@ -18,7 +18,7 @@ const NAME_FROM = {
 const TYPE = { page: "page", screen: "screen", track: "event" };
 
 // An event that can't be sent; `violations` are all that is wrong with it.
-export class Refused extends Error {
+export class Rejected extends Error {
   constructor(violations) {
     super(violations.map((v) => `${v.field}: ${v.description}`).join("; "));
     this.violations = violations;
@@ -27,7 +27,7 @@ export class Refused extends Error {
 
 export const violation = (field, reason, description) => ({ field, reason, description });
 
-// Gives { messageId, request: { method, path, body }, warnings }. Throws Refused.
+// Gives { messageId, request: { method, path, body }, warnings }. Throws Rejected.
 export function map(received, receivedAt, options) {
   checkShape(received);
   const messageId = received.messageId?.trim()
@@ -38,7 +38,7 @@ export function map(received, receivedAt, options) {
   const found = new Findings(event);
   const make = event.type === "identify" ? identify : happening;
   const request = make(event, found, receivedAt, options);
-  if (found.violations.length) throw new Refused(found.violations);
+  if (found.violations.length) throw new Rejected(found.violations);
   return { messageId, request, warnings: [...found.warnings.values()] };
 }
 
@@ -55,7 +55,7 @@ class Findings {
     if (!this.warnings.has(field)) this.warnings.set(field, { field, description });
   }
 
-  refuse(field, reason, description) {
+  reject(field, reason, description) {
     this.violations.push(violation(field, reason, description));
   }
 
@@ -78,7 +78,7 @@ class Findings {
       this.first(["traits.email", "context.traits.email"], values.emailAddress);
     this.checkId(found);
     if ([".", ".."].includes(found?.value))
-      this.refuse(found.field, "INVALID_VALUE", "expected an id, got dots, which a path drops");
+      this.reject(found.field, "INVALID_VALUE", "expected an id, got dots, which a path drops");
     return found?.value;
   }
 
@@ -91,13 +91,13 @@ class Findings {
   checkId(found, bytes = ID_BYTES) {
     if (!found) return;
     if (Buffer.byteLength(found.value) > bytes)
-      this.refuse(found.field, "TOO_LARGE", `expected at most ${bytes} bytes`);
+      this.reject(found.field, "TOO_LARGE", `expected at most ${bytes} bytes`);
   }
 }
 
 function identify(event, found, _, options) {
   const person = found.person();
-  if (!person) found.refuse("userId", "REQUIRED", "give userId, or an email address in traits");
+  if (!person) found.reject("userId", "REQUIRED", "give userId, or an email address in traits");
   const rows = {
     anonymous_id: found.anonymousId(),
     email_sha256: found.first(["traits.email", "context.traits.email"], values.emailSha256)?.value,
@@ -114,7 +114,7 @@ function happening(event, found, receivedAt, options) {
   const anonymousId = found.anonymousId();
   const isInvite = event.type === "track" && !options.hashOnly && isInviting(event);
   if (!person && !anonymousId && !isInvite)
-    found.refuse("userId", "NO_PERSON", "give userId, an email address in traits, or anonymousId");
+    found.reject("userId", "NO_PERSON", "give userId, an email address in traits, or anonymousId");
   found.checkId({ field: "messageId", value: event.messageId }, MESSAGE_ID_BYTES);
   const body = withoutNone({
     data: dataOf(event, found, options),
@@ -135,7 +135,7 @@ function happening(event, found, receivedAt, options) {
 function nameOf(event, found) {
   const paths = NAME_FROM[event.type];
   const name = found.first(paths, values.text);
-  if (!name) return found.refuse(paths[0], "REQUIRED", `give one of ${paths.join(", ")}`);
+  if (!name) return found.reject(paths[0], "REQUIRED", `give one of ${paths.join(", ")}`);
   const cut = values.cut(name.value, NAME_BYTES);
   if (cut !== name.value) found.warn(name.field, `cut at ${NAME_BYTES} bytes`);
   return cut;
@@ -154,14 +154,14 @@ function dataOf(event, found, options) {
   if (Buffer.byteLength(stringify(data)) <= DATA_BYTES) return data;
   if (options.truncate)
     return fitted(data, new Set(Object.keys(own)), DATA_BYTES, found.warn.bind(found));
-  return found.refuse("properties", "TOO_LARGE", `expected at most ${DATA_BYTES} bytes`);
+  return found.reject("properties", "TOO_LARGE", `expected at most ${DATA_BYTES} bytes`);
 }
 
 // What is wrong with an event before anything is looked up.
 function checkShape(event) {
-  if (!event.type) throw new Refused([violation("type", "UNKNOWN_TYPE", "set a call")]);
+  if (!event.type) throw new Rejected([violation("type", "UNKNOWN_TYPE", "set a call")]);
   if (!(event.type in TYPE) && event.type !== "identify")
-    throw new Refused([violation("type", "NOT_MAPPED", `no table for ${event.type}`)]);
+    throw new Rejected([violation("type", "NOT_MAPPED", `no table for ${event.type}`)]);
   const violations = [];
   for (const field of ["context", "traits", "properties"]) {
     if (!values.isNone(event[field]) && !isObject(event[field]))
@@ -181,7 +181,7 @@ function checkShape(event) {
       }
   };
   look(event, "");
-  if (violations.length) throw new Refused(violations);
+  if (violations.length) throw new Rejected(violations);
 }
 
 const at = (event, path) =>

@@ -4,7 +4,7 @@
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
 import { Num, isObject, parse, stringify } from "./json.mjs";
-import { Refused, map, violation } from "./mapping.mjs";
+import { Rejected, map, violation } from "./mapping.mjs";
 import { readOptions } from "./options.mjs";
 
 const { env } = process;
@@ -23,13 +23,13 @@ const authorization = `Basic ${credentials}`;
 async function send({ request }, callback) {
   try {
     if (!request.event)
-      throw new Refused([violation("event", "REQUIRED", "the request holds no event")]);
+      throw new Rejected([violation("event", "REQUIRED", "the request holds no event")]);
     const mapped = map(decode(request.event), Date.now() / 1000, options);
     await deliver(mapped.request);
     const { messageId, warnings } = mapped;
     callback(null, { result: { messageId, status: "EVENT_STATUS_ACCEPTED", warnings } });
   } catch (error) {
-    if (error instanceof Refused) return callback(refusal(error));
+    if (error instanceof Rejected) return callback(rejection(error));
     console.error(error);
     callback({ code: grpc.status.UNAVAILABLE, details: error.message });
   }
@@ -46,7 +46,7 @@ async function deliver({ method, path, body }) {
   if (!answer.ok) throw new Error(`Customer.io answered ${answer.status}: ${words}`);
 }
 
-// A message as the event of the Segment spec that it stands for. Throws Refused.
+// A message as the event of the Segment spec that it stands for. Throws Rejected.
 function decode(message) {
   const call = message.call ?? "";
   const inner = message[call] ?? {};
@@ -66,7 +66,7 @@ function object({ value, struct, json }, field) {
     return parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(json));
   } catch (error) {
     const reason = error instanceof RangeError ? "TOO_DEEP" : "INVALID_JSON";
-    throw new Refused([violation(field, reason, error.message)]);
+    throw new Rejected([violation(field, reason, error.message)]);
   }
 }
 
@@ -82,14 +82,14 @@ function plain({ kind, ...value }) {
 
 // INVALID_ARGUMENT with a google.rpc.Status that holds a BadRequest and an ErrorInfo. Their messages
 // are made of text alone, and are written here: their protos are not among ours.
-function refusal(error) {
+function rejection(error) {
   let violations = error.violations;
   if (violations.length > MAX_VIOLATIONS)
     violations = [...violations.slice(0, MAX_VIOLATIONS - 1), violation("", "MORE", "and more")];
   const badRequest = violations.map(({ field, reason, description }) =>
     bytes(1, [bytes(1, field), bytes(2, description), bytes(3, reason)]),
   );
-  const errorInfo = [bytes(1, "EVENT_REFUSED"), bytes(2, "cio-sidecar")];
+  const errorInfo = [bytes(1, "EVENT_REJECTED"), bytes(2, "cio-sidecar")];
   const status = Buffer.concat([
     Buffer.from([0x08, grpc.status.INVALID_ARGUMENT]),
     bytes(2, error.message),

@@ -3,9 +3,9 @@
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import fields
 from difflib import get_close_matches
 from ipaddress import ip_address
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -13,7 +13,6 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -21,10 +20,10 @@ from yarl import URL
 
 from cio_sidecar.app.bounded_files import read_text
 from cio_sidecar.customerio.limits import REQUESTS_PER_SECOND
-from cio_sidecar.event_queue.limits import Limits
+from cio_sidecar.event_queue.limits import QueueLimits
 from cio_sidecar.intake import CallLimits
 from cio_sidecar.listen_address import SocketAccess, group_id, port_of
-from cio_sidecar.mapping.options import Options, read_paths
+from cio_sidecar.mapping_options import MappingOptions
 from cio_sidecar.yaml_lines import YamlError
 from cio_sidecar.yaml_lines import load as load_yaml
 
@@ -55,112 +54,84 @@ def _read_mode(value: Any) -> str:
     return text
 
 
-_Paths = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_paths)]
-
-
-class Settings(BaseSettings):
+class Settings(MappingOptions, BaseSettings):
     """Everything that can be set. Every field is also the variable ``CIO_<NAME>``."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
-    site_id: str = Field("", description="Site id of the Customer.io workspace. Required.")
-    site_id_file: Path | None = Field(None, description="File that holds the site id instead.")
+    site_id: str = Field("", description="Site ID of the Customer.io workspace. Required.")
+    site_id_file: Path | None = Field(None, description="File that contains the site ID.")
     api_key: SecretStr = Field(
         SecretStr(""), description="Track API key of the workspace. Required. Not a flag."
     )
-    api_key_file: Path | None = Field(None, description="File that holds the API key instead.")
+    api_key_file: Path | None = Field(None, description="File that contains the API key.")
     region: Literal["us", "eu"] = Field("us", description="Region of the workspace: us or eu.")
     base_url: str = Field(
-        "", description="Base URL of the Track API in place of the region's; for tests."
+        "", description="Base URL of the Track API; overrides the region. For tests."
     )
+    api: Literal["auto", "v1"] = Field(
+        "auto", description="auto sends v2 batches; v1 sends one request per operation."
+    )
+
     listen: str = Field(
-        "127.0.0.1:50051", description="Where gRPC listens: host:port or unix:PATH."
+        "127.0.0.1:50051", description="gRPC listen address: host:port or unix:PATH."
     )
     shared_listen: str = Field(
         "off",
-        description="Where gRPC listens beside other sidecars of this machine, among which the "
-        "system spreads connections: host:port, or off.",
+        description="Second gRPC listen address, shared with other sidecars on this machine "
+        "(SO_REUSEPORT): host:port, or off.",
     )
     socket_mode: Annotated[str, BeforeValidator(_read_mode)] = Field(
         "0600",
-        description="Mode of the unix socket that CIO_LISTEN names, in octal: 0660 also lets the "
-        "group of CIO_SOCKET_GROUP connect.",
+        description="Mode of the unix socket in CIO_LISTEN, in octal. 0660 also lets "
+        "CIO_SOCKET_GROUP connect.",
     )
     socket_group: str = Field(
-        "", description="Group of that socket, by name or number; the process's own if empty."
-    )
-    tls_cert_file: Path | None = Field(
-        None,
-        description="Certificate (PEM) of gRPC and of CIO_HTTP_INGEST, which speak TLS with it.",
-    )
-    tls_key_file: Path | None = Field(None, description="Key (PEM) of that certificate.")
-    tls_client_ca_file: Path | None = Field(
-        None,
-        description="Authority (PEM) of the callers' certificates; each must show one then.",
+        "", description="Group of that socket, by name or number; empty for the process's group."
     )
     http_listen: str = Field(
         "127.0.0.1:9464",
-        description="Where /livez, /readyz, /healthz/delivery and /metrics are served: host:port, "
+        description="Listen address of /livez, /readyz, /healthz/delivery and /metrics: host:port, "
         "or off.",
     )
+    tls_cert_file: Path | None = Field(
+        None, description="Server certificate (PEM) of gRPC and CIO_HTTP_INGEST. Enables TLS."
+    )
+    tls_key_file: Path | None = Field(None, description="Key (PEM) of the server certificate.")
+    tls_client_ca_file: Path | None = Field(
+        None,
+        description="CA certificate (PEM) for client certificates. Setting it makes mTLS "
+        "mandatory.",
+    )
+
     http_ingest: str = Field(
         "off",
-        description="Where the SDKs of Segment and RudderStack are served: host:port, or off.",
+        description="Listen address of the Segment-compatible HTTP API: host:port, or off.",
     )
     http_ingest_write_key: SecretStr = Field(
         SecretStr(""),
-        description="The write keys that are accepted there, separated by commas; none given: any. "
-        "Required beyond loopback. Not a flag.",
+        description="Accepted write keys, separated by commas; empty accepts any. Required beyond "
+        "loopback. Not a flag.",
     )
     http_ingest_write_key_file: Path | None = Field(
-        None, description="File that holds those write keys instead, also one a line."
+        None, description="File that contains the write keys, separated by commas or lines."
     )
     http_ingest_origins: str = Field(
         "",
-        description="Origins of web pages whose requests are accepted there, separated by commas: "
-        "https://app.example.com, or * for any. By default browser requests are rejected.",
+        description="Web page origins that may send events, separated by commas: "
+        "https://app.example.com, or * for any. Other browser requests are rejected.",
     )
-    data_dir: Path = Field(
-        Path("cio-sidecar-data"), description="Folder of the queue file and all else that lasts."
-    )
-    api: Literal["auto", "v1"] = Field(
-        "auto", description="auto packs v2 batches; v1 sends one request an operation."
-    )
+
     profile: Literal["standard", "documented"] = Field(
-        "standard", description="The set of mapping tables: standard or documented."
+        "standard", description="Set of built-in mapping tables: standard or documented."
     )
     overlay: Path | None = Field(
         None, description="Folder of your own mapping tables (*.yaml), which extend the profile's."
     )
     overlay_watch: bool = Field(
-        False, description="Whether a change in the overlay's folder is taken up at once."
+        False, description="Reload the overlay when a file in its folder changes."
     )
-    event_id: Literal["as_is", "ulid"] = Field(
-        "as_is", description="An event's id: its messageId as it is, or always a ULID."
-    )
-    dates: Literal["as_is", "unix_seconds"] = Field(
-        "as_is", description="ISO 8601 text in attributes and data: as it is, or as Unix seconds."
-    )
-    identify_timestamp: bool = Field(
-        False, description="Whether an identify says when it happened."
-    )
-    email: Literal["plain", "hash_only"] = Field(
-        "plain", description="hash_only: every email address is replaced by its hash."
-    )
-    allow_traits: _Paths = Field(
-        (), description="The only traits that are copied, separated by commas; none given: all."
-    )
-    deny_traits: _Paths = Field((), description="Traits that are not copied.")
-    allow_properties: _Paths = Field(
-        (), description="The only properties that are copied, separated by commas; none given: all."
-    )
-    deny_properties: _Paths = Field((), description="Properties that are not copied.")
-    limits: Literal["refuse", "truncate"] = Field(
-        "refuse", description="What is over a limit refuses the event, or is cut with a warning."
-    )
-    keep_device_events: bool = Field(
-        False, description="Whether a device event is a plain event as well."
-    )
+
     call_max_events: int = Field(
         10_000,
         ge=1,
@@ -172,23 +143,74 @@ class Settings(BaseSettings):
         ge=1024,
         description="Maximum size of one event in bytes, as received and as stored; at least 1024.",
     )
+
+    data_dir: Path = Field(
+        Path("cio-sidecar-data"),
+        description="Directory of the queue file. It must be on a persistent volume.",
+    )
+    queue_max_bytes: int = Field(
+        QueueLimits.max_bytes,
+        ge=1024 * 1024,
+        description="Maximum queue size in bytes, at least 1048576. New events are rejected above "
+        "it.",
+    )
+    queue_max_events: int = Field(
+        QueueLimits.max_events,
+        ge=1,
+        description="Maximum number of queued events, at least 1. New events are rejected above "
+        "it.",
+    )
+    queue_min_free_bytes: int = Field(
+        QueueLimits.min_free_bytes,
+        ge=0,
+        description="Minimum free disk space in bytes (at most 10 % of the disk). New events are "
+        "rejected below it; 0 disables the check.",
+    )
+    dedup_window_seconds: int = Field(
+        QueueLimits.dedup_window_seconds,
+        ge=0,
+        description="Deduplication window in seconds: how long a message_id is remembered; 0 "
+        "disables deduplication.",
+    )
+    dedup_max_events: int = Field(
+        QueueLimits.dedup_max_events,
+        ge=0,
+        description="Maximum number of remembered message_ids, 0 or more; the oldest are forgotten "
+        "first.",
+    )
+    dead_letter_max_bytes: int = Field(
+        QueueLimits.dead_letter_max_bytes,
+        ge=0,
+        description="Maximum size of all dead letters in bytes; the oldest are removed above it; 0 "
+        "keeps none.",
+    )
+    dead_letter_max_age_days: int = Field(
+        QueueLimits.dead_letter_max_age_seconds // 86_400,
+        ge=0,
+        description="Retention of dead letters in days; 0 keeps them forever.",
+    )
+
     concurrency: int = Field(
         64,
         ge=1,
         le=256,
-        description="Requests to Customer.io in flight at the most, 1 to 256; fewer where it bears "
-        "fewer.",
+        description="Maximum number of concurrent requests to Customer.io, 1 to 256. The sidecar "
+        "adapts below it.",
     )
     requests_per_second: float = Field(
         REQUESTS_PER_SECOND,
         gt=0,
         le=REQUESTS_PER_SECOND,
-        description="Requests to Customer.io a second at the most: more than 0, up to 1000.",
+        description="Maximum request rate to Customer.io per second: more than 0, up to 1000.",
+    )
+    timeout_seconds: float = Field(
+        30, gt=0, description="Timeout of a request to Customer.io in seconds, more than 0."
     )
     max_age_seconds: int = Field(
         0,
         ge=0,
-        description="How old an event may become before it is a dead letter, in seconds; 0: any.",
+        description="Maximum age of an undelivered event in seconds; older events become dead "
+        "letters. 0 means no limit.",
     )
     retry_after_max_seconds: float = Field(
         300,
@@ -198,47 +220,12 @@ class Settings(BaseSettings):
     breaker_rejections: int = Field(
         20,
         ge=0,
-        description="Rejected events of distinct persons in a row that put delivery on hold; 0 "
-        "disables the circuit breaker.",
+        description="Consecutive rejections, of distinct persons, that open the circuit breaker; 0 "
+        "disables it.",
     )
-    timeout_seconds: float = Field(
-        30, gt=0, description="How long a request to Customer.io may take, in seconds; more than 0."
-    )
-    queue_max_bytes: int = Field(
-        4 * 1024**3,
-        ge=1024 * 1024,
-        description="Bytes of waiting events at which new ones are turned away; at least 1048576.",
-    )
-    queue_max_events: int = Field(
-        10_000_000,
-        ge=1,
-        description="Waiting events at which new ones are turned away; at least 1.",
-    )
-    queue_min_free_bytes: int = Field(
-        256 * 1024**2,
-        ge=0,
-        description="Free bytes of the disk below which new events are turned away, or a tenth of "
-        "the disk where that is less; 0: however few there are.",
-    )
-    dedup_window_seconds: int = Field(
-        600, ge=0, description="How long a message_id is remembered, in seconds; 0: not at all."
-    )
-    dedup_max_events: int = Field(
-        1_000_000,
-        ge=0,
-        description="How many message_ids are remembered, 0 or more; the oldest are forgotten "
-        "first.",
-    )
-    dead_letter_max_bytes: int = Field(
-        1024**3,
-        ge=0,
-        description="Bytes of dead letters beyond which the oldest are removed; 0: none is kept.",
-    )
-    dead_letter_max_age_days: int = Field(
-        90, ge=0, description="How long a dead letter is kept, in days; 0: for ever."
-    )
+
     ready_requires_delivery: bool = Field(
-        False, description="Whether /readyz also fails while delivery is paused or on hold."
+        False, description="Let /readyz also fail while delivery is paused or on hold."
     )
     shutdown_delay_seconds: float = Field(
         0,
@@ -250,16 +237,16 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(
         20,
         ge=0,
-        description="How long calls and requests in flight may take at shutdown, in seconds; 0 or "
+        description="Maximum time for calls and requests in flight at shutdown, in seconds; 0 or "
         "more.",
     )
     shutdown: Literal["drain", "leave"] = Field(
         "drain",
-        description="At shutdown: drain sends what can be sent in that time, leave sends nothing "
-        "more. What is left stays in the queue.",
+        description="At shutdown, drain keeps delivering within the grace period; leave stops "
+        "delivery at once. Undelivered events stay in the queue.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least severe messages that are logged."
+        "info", description="Minimum severity of log lines: debug, info, warning or error."
     )
 
     def problems(self) -> list[str]:
@@ -311,13 +298,13 @@ class Settings(BaseSettings):
         return problems
 
     @property
-    def options(self) -> Options:
+    def options(self) -> MappingOptions:
         """The settings that change what events become."""
-        return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
+        return MappingOptions(**{name: getattr(self, name) for name in MappingOptions.model_fields})
 
     @property
     def write_keys(self) -> tuple[str, ...]:
-        """The write keys that the HTTP door accepts; none: any."""
+        """The write keys that HTTP ingest accepts; none: any."""
         return tuple(re.findall(r"[^\s,]+", self.http_ingest_write_key.get_secret_value()))
 
     @property
@@ -336,9 +323,9 @@ class Settings(BaseSettings):
         return _is_loopback(self.http_ingest)
 
     @property
-    def queue_limits(self) -> Limits:
+    def queue_limits(self) -> QueueLimits:
         """The bounds of the queue."""
-        return Limits(
+        return QueueLimits(
             max_bytes=self.queue_max_bytes,
             max_events=self.queue_max_events,
             min_free_bytes=self.queue_min_free_bytes,
@@ -379,6 +366,34 @@ class Settings(BaseSettings):
                 f"{' and '.join(missing)} must be set (or …_FILE, naming a file): find them in "
                 "Customer.io under Settings, API credentials, Track API keys"
             )
+
+
+_FIRST_OF_GROUP: Final = {
+    "site_id": "Customer.io",
+    "listen": "Listeners",
+    "http_ingest": "Segment-compatible HTTP API",
+    "profile": "Mapping",
+    "call_max_events": "Limits of a call",
+    "data_dir": "Queue",
+    "concurrency": "Delivery",
+    "ready_requires_delivery": "Process",
+}
+
+
+def _groups() -> dict[str, tuple[str, ...]]:
+    groups: dict[str, list[str]] = {}
+    title = ""
+    for name in Settings.model_fields:
+        if name in MappingOptions.model_fields:
+            continue
+        title = _FIRST_OF_GROUP.get(name, title)
+        groups.setdefault(title, []).append(name)
+    groups["Mapping"] += MappingOptions.model_fields
+    return {title: tuple(names) for title, names in groups.items()}
+
+
+GROUPS: Final = _groups()
+"""The names of the settings in order, by the title of their group."""
 
 
 class _Merged(Settings):
@@ -500,9 +515,8 @@ def _explain(detail: Any) -> str:
     name = ".".join(map(str, detail["loc"]))
     if detail["type"] == "extra_forbidden":
         near = get_close_matches(name[:_NAME_CHARACTERS].lower(), Settings.model_fields, 1)
-        known = (
-            f"did you mean {near[0]}?" if near else f"there are {', '.join(Settings.model_fields)}"
-        )
+        names = ", ".join(chain(*GROUPS.values()))
+        known = f"did you mean {near[0]}?" if near else f"there are {names}"
         return f"{name:.{_NAME_CHARACTERS}}: there is no such setting; {known}"
     got = "" if name in SECRETS else f", got {detail['input']!r:.60}"
     return f"{_variable(name)}: {message[0].lower()}{message[1:]}{got}"

@@ -14,7 +14,7 @@ from cio_sidecar.delivery.hold import HoldReason
 from cio_sidecar.event_queue.errors import QueueError
 from cio_sidecar.event_queue.model import Stats
 from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
-from cio_sidecar.http_ingest.handlers import DoorCounters
+from cio_sidecar.http_ingest.handlers import HttpIngestCounters
 from cio_sidecar.intake import Intake
 
 
@@ -27,10 +27,10 @@ class Metrics(Collector):
         queue: SqliteQueue,
         dispatcher: Dispatcher,
         reloader: Reloader,
-        door: DoorCounters | None = None,
+        http_ingest: HttpIngestCounters | None = None,
     ) -> None:
-        """``door`` counts what comes over HTTP, where that is on."""
-        self._door = door
+        """``http_ingest`` counts what comes over HTTP, where that is on."""
+        self._http_ingest = http_ingest
         self._reloader = reloader
         self._intake = intake
         self._queue = queue
@@ -58,8 +58,8 @@ class Metrics(Collector):
         for status, count in self._intake.counters.by_status.items():
             received.add_metric([status.value], count)
         yield received
-        if self._door:
-            yield from self._of_door(self._door)
+        if self._http_ingest:
+            yield from self._of_http_ingest(self._http_ingest)
         counters = self._dispatcher.counters
         yield CounterMetricFamily(
             "cio_events_warned", "Accepted events with warnings.", self._intake.counters.warned
@@ -125,18 +125,18 @@ class Metrics(Collector):
         yield reloads
         yield GaugeMetricFamily(
             "cio_tables_loaded_timestamp_seconds",
-            "When the tables in force were loaded, in Unix seconds.",
+            "When the current tables were loaded, in Unix seconds.",
             self._reloader.loaded_at,
         )
         yield from self._of_delivery(self._dispatcher)
 
-    def _of_door(self, door: DoorCounters) -> Iterable[Metric]:
+    def _of_http_ingest(self, http_ingest: HttpIngestCounters) -> Iterable[Metric]:
         events = CounterMetricFamily(
             "cio_http_ingest_events",
             "Those of the received events that came over HTTP, and those excluded there.",
             labels=["status"],
         )
-        for status, count in door.events.items():
+        for status, count in http_ingest.events.items():
             events.add_metric([status], count)
         yield events
         requests = CounterMetricFamily(
@@ -144,7 +144,7 @@ class Metrics(Collector):
             "Requests with events over HTTP, by the status of the answer.",
             labels=["status"],
         )
-        for code, count in sorted(door.requests.items()):
+        for code, count in sorted(http_ingest.requests.items()):
             requests.add_metric([str(code)], count)
         yield requests
 

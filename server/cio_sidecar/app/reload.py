@@ -30,8 +30,8 @@ class Reloader:
         self._intake = intake
         self._wanted = wanted
         self.loaded_at = time.time()
-        """When the tables in force were loaded, in Unix seconds."""
-        self.reloads = {"taken up": 0, "refused": 0}
+        """When the current tables were loaded, in Unix seconds."""
+        self.reloads = {"taken up": 0, "rejected": 0}
         """How many there were, by what became of them."""
 
     async def run(self) -> None:
@@ -42,7 +42,7 @@ class Reloader:
             try:
                 await self._reload()
             except Exception as error:
-                self.reloads["refused"] += 1
+                self.reloads["rejected"] += 1
                 log.error(
                     "the tables were NOT reloaded, the current ones stay: internal error %s",
                     _place(error),
@@ -76,7 +76,7 @@ class Reloader:
         try:
             tables = await in_thread(lambda: load_tables(self._settings))
         except ConfigError as error:
-            self.reloads["refused"] += 1
+            self.reloads["rejected"] += 1
             log.error("the tables were NOT reloaded, the current ones stay:\n%s", error)
             return
         # One assignment: an event is mapped wholly by the old tables or by the new.

@@ -34,7 +34,7 @@ from cio_sidecar.delivery.shipper import why_not
 from cio_sidecar.event_queue.errors import QueueError
 from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 from cio_sidecar.http_ingest.browsers import Browsers
-from cio_sidecar.http_ingest.handlers import Door
+from cio_sidecar.http_ingest.handlers import HttpIngest
 from cio_sidecar.intake import Intake
 from cio_sidecar.renderer import Renderer
 from cio_sidecar.rpc.delivery_service import DeliveryService
@@ -185,9 +185,9 @@ class Sidecar:
         self._start_task(self.reloader.run())
         if settings.overlay_watch and settings.overlay:
             self._start_task(self.reloader.watch(settings.overlay))
-        self.door = self._make_door(intake) if settings.http_ingest != "off" else None
+        self.http_ingest = self._make_http_ingest(intake) if settings.http_ingest != "off" else None
         if settings.http_listen != "off":
-            counters = self.door.counters if self.door else None
+            counters = self.http_ingest.counters if self.http_ingest else None
             metrics = Metrics(intake, self.queue, self.dispatcher, self.reloader, counters)
             http = HttpServer(metrics, self._readiness, lambda: [self._delivery_check()])
             last_stops.append(http.stop)
@@ -205,8 +205,8 @@ class Sidecar:
         await self.queue.try_out()
         self._set_health()
         own, shared, tls = self._tls()
-        if self.door:
-            host = HttpHost(self.door.application(), grace_seconds=grace_seconds, tls=tls)
+        if self.http_ingest:
+            host = HttpHost(self.http_ingest.application(), grace_seconds=grace_seconds, tls=tls)
             stops.append(host.stop)
             self.http_ingest_address = await self._listening("CIO_HTTP_INGEST", host.start)
         if settings.shared_listen != "off":
@@ -248,8 +248,8 @@ class Sidecar:
         except ProxyError as error:
             raise ConfigError(str(error)) from None
 
-    def _make_door(self, intake: Intake) -> Door:
-        return Door(
+    def _make_http_ingest(self, intake: Intake) -> HttpIngest:
+        return HttpIngest(
             intake,
             write_keys=self.settings.write_keys,
             browsers=Browsers(
@@ -280,7 +280,7 @@ class Sidecar:
     def _tls(
         self,
     ) -> tuple[grpc.ServerCredentials | None, grpc.ServerCredentials | None, ssl.SSLContext | None]:
-        """What gRPC at each of its addresses, and the HTTP door, speak TLS with; None for plain
+        """What gRPC at each of its addresses, and HTTP ingest, speak TLS with; None for plain
         text.
         """
         settings = self.settings

@@ -1,4 +1,4 @@
-"""TLS of gRPC and of the HTTP door: certificates from files, read again when they change."""
+"""TLS of gRPC and of HTTP ingest: certificates from files, read again when they change."""
 
 import logging
 import ssl

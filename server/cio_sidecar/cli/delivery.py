@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cio_sidecar.cli import delivery_format as show
 from cio_sidecar.cli.client import CALL_SECONDS, calling
-from cio_sidecar.cli.options import EXIT_REFUSED, EXIT_USAGE, Target, fail, target_option
+from cio_sidecar.cli.options import EXIT_REJECTED, EXIT_USAGE, Target, fail, target_option
 from cio_sidecar.mapping.event import EVENT_TYPES
 from cio_sidecar.mapping.running.transforms import unix_seconds
 
@@ -23,7 +23,7 @@ _PLAIN_COLUMNS: Final = 160
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
+_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 _reveal_option = click.option("--reveal", is_flag=True, help="Show personal data as it is.")
 
 
@@ -152,7 +152,7 @@ def watch(target: Target, reveal: bool, as_json: bool) -> None:
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Look at what Customer.io refused for good, send it again, or remove it.
+    """Look at what Customer.io rejected permanently, send it again, or remove it.
 
     Personal data is masked unless --reveal is given. Exit 2 where an option can't be used or there
     is no such dead letter, 3 where the sidecar can't be reached or could not finish.
@@ -165,7 +165,7 @@ def dead_letters() -> None:
     default=100,
     show_default=True,
     type=click.IntRange(min=0),
-    help="How many at the most; 0 for all.",
+    help="How many at most; 0 for all.",
 )
 @_json_option
 @_reveal_option
@@ -229,9 +229,9 @@ def show_dead_letter(target: Target, reveal: bool, as_json: bool, message_id: st
 @_reveal_option
 @_filter_options
 def replay(target: Target, reveal: bool, as_json: bool, every: bool, **given: Any) -> None:
-    """Map dead letters again with the tables in force, and put them back into the queue.
+    """Map dead letters again with the current tables, and put them back into the queue.
 
-    Those that the tables refuse stay. Exit 1 if there are any, or no dead letter has a MESSAGE_ID.
+    Those that the tables reject stay. Exit 1 if there are any, or no dead letter has a MESSAGE_ID.
     """
     request = delivery_pb2.ReplayDeadLettersRequest(
         filter=_chosen(every, given), all=every, reveal=reveal
@@ -240,11 +240,11 @@ def replay(target: Target, reveal: bool, as_json: bool, every: bool, **given: An
     with calling(target) as stub:
         try:
             for done in stub.ReplayDeadLetters(request):
-                for refusal in done.refusals:
+                for rejection in done.rejections:
                     if as_json:
-                        _print_json(show.refusal_json(refusal))
+                        _print_json(show.rejection_json(rejection))
                     else:
-                        click.echo(show.refusal_line(refusal))
+                        click.echo(show.rejection_line(rejection))
                 for message_id in done.not_found:
                     if as_json:
                         _print_json(show.not_found_json(message_id))
@@ -255,12 +255,12 @@ def replay(target: Target, reveal: bool, as_json: bool, every: bool, **given: An
                 _print_replayed(done, as_json)
             raise
     _print_replayed(done, as_json)
-    if done.refused or done.not_found:
-        sys.exit(EXIT_REFUSED)
+    if done.rejected or done.not_found:
+        sys.exit(EXIT_REJECTED)
 
 
 def _print_replayed(done: delivery_pb2.ReplayDeadLettersResponse, as_json: bool) -> None:
-    counts = {"replayed": done.replayed, "dropped": done.dropped, "refused": done.refused}
+    counts = {"replayed": done.replayed, "dropped": done.dropped, "rejected": done.rejected}
     if as_json:
         _print_json(counts)
     else:
@@ -273,13 +273,15 @@ def _print_replayed(done: delivery_pb2.ReplayDeadLettersResponse, as_json: bool)
 @_json_option
 @_filter_options
 def purge(target: Target, as_json: bool, yes: bool, every: bool, **given: Any) -> None:
-    """Remove dead letters for good."""
+    """Remove dead letters permanently."""
     request = delivery_pb2.PurgeDeadLettersRequest(filter=_chosen(every, given), all=every)
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
-            fail("purge removes events for good: give --yes where nobody can be asked", EXIT_USAGE)
+            fail(
+                "purge removes events permanently: give --yes where nobody can be asked", EXIT_USAGE
+            )
         which = "every dead letter" if every else "the dead letters that these options find"
-        click.confirm(f"Remove {which}, for good?", abort=True, err=True)
+        click.confirm(f"Permanently remove {which}?", abort=True, err=True)
     with calling(target) as stub:
         purged = stub.PurgeDeadLetters(request).purged
     if as_json:
@@ -307,7 +309,7 @@ def _chosen(every: bool, given: dict[str, Any]) -> delivery_pb2.DeadLetterFilter
 @_reveal_option
 @_filter_options
 def export(target: Target, reveal: bool, events: bool, **given: Any) -> None:
-    """Write dead letters whole to standard output, a JSON object a line; all by default."""
+    """Write dead letters whole to standard output, one JSON object per line; all by default."""
     request = delivery_pb2.ExportDeadLettersRequest(
         filter=_filter(**given), reveal=reveal or events
     )

@@ -173,22 +173,22 @@ def outcome_line(outcome: delivery_pb2.EventOutcome) -> str:
     return printable(line.rstrip())
 
 
-def refusal_json(refusal: delivery_pb2.RefusedReplay) -> dict[str, Any]:
-    """A dead letter that the tables refuse, as `cio-sidecar send` shows a refused event."""
+def rejection_json(rejection: delivery_pb2.RejectedReplay) -> dict[str, Any]:
+    """A dead letter that the tables reject, as `cio-sidecar send` shows a rejected event."""
     return {
-        "message_id": refusal.message_id,
-        "status": "refused",
+        "message_id": rejection.message_id,
+        "status": "rejected",
         "violations": [
             {"field": each.field, "reason": each.reason, "description": each.description}
-            for each in refusal.violations
+            for each in rejection.violations
         ],
     }
 
 
-def refusal_line(refusal: delivery_pb2.RefusedReplay) -> str:
-    """A dead letter that the tables refuse, in a line."""
-    why = "; ".join(map(_violation, refusal.violations))
-    return printable(f"refused  {refusal.message_id}  {why}")
+def rejection_line(rejection: delivery_pb2.RejectedReplay) -> str:
+    """A dead letter that the tables reject, in a line."""
+    why = "; ".join(map(_violation, rejection.violations))
+    return printable(f"rejected  {rejection.message_id}  {why}")
 
 
 def not_found_json(message_id: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import click
 _Command = Callable[..., Any]
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-EXIT_REFUSED: Final = 1
-"""Some events were refused."""
+EXIT_REJECTED: Final = 1
+"""Some events were rejected."""
 EXIT_USAGE: Final = 2
 """A setting, an option or an argument can't be used."""
 EXIT_UNAVAILABLE: Final = 3

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cio_sidecar.cli.options import EXIT_REFUSED, EXIT_USAGE, fail
+from cio_sidecar.cli.options import EXIT_REJECTED, EXIT_USAGE, fail
 from cio_sidecar.cli.settings import settings_from, settings_options
 from cio_sidecar.event_queue.errors import QueueError
 from cio_sidecar.event_queue.recover import recover
@@ -42,4 +42,4 @@ def recover_queue(config: Path | None, **flags: Any) -> None:
     for table, first, last in recovered.gaps:
         click.echo(f"can't be read: what may have been in {table} from {first} to {last}", err=True)
     if recovered.gaps:
-        sys.exit(EXIT_REFUSED)
+        sys.exit(EXIT_REJECTED)

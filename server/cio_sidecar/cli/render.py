@@ -10,13 +10,13 @@ import click
 import orjson
 from ulid import ULID
 
-from cio_sidecar.cli.options import EXIT_REFUSED, EXIT_USAGE, fail, require_input
+from cio_sidecar.cli.options import EXIT_REJECTED, EXIT_USAGE, fail, require_input
 from cio_sidecar.cli.settings import MAPPING_FLAGS, settings_from, settings_options, tables_from
 from cio_sidecar.customerio.requests import requests
 from cio_sidecar.intake import complete, iso_time
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.running.transforms import NoValue, unix_seconds
-from cio_sidecar.renderer import Refused, Renderer
+from cio_sidecar.renderer import Rejected, Renderer
 
 
 @click.command()
@@ -46,7 +46,7 @@ def render(api: str, explain: bool, now: str | None, config: Path | None, **flag
         output.write(line + b"\n")
         output.flush()
     if not all_good:
-        sys.exit(EXIT_REFUSED)
+        sys.exit(EXIT_REJECTED)
 
 
 def _moment(now: str | None) -> float:
@@ -84,7 +84,7 @@ def render_lines(
         if isinstance(event, dict):
             complete(event, received_at, new_message_id)
         rendered = renderer.render(event)
-        if isinstance(rendered, Refused):
+        if isinstance(rendered, Rejected):
             yield False, _error(rendered.violations)
             continue
         shown: dict[str, Any] = {

@@ -17,7 +17,7 @@ from ulid import ULID
 
 from cio_sidecar.cli.client import open_channel
 from cio_sidecar.cli.options import (
-    EXIT_REFUSED,
+    EXIT_REJECTED,
     EXIT_UNAVAILABLE,
     Target,
     fail,
@@ -38,7 +38,7 @@ _EVENT_BYTES: Final = MESSAGE_BYTES - 16
 _STATUS: Final = {
     ingest_pb2.EVENT_STATUS_ACCEPTED: "accepted",
     ingest_pb2.EVENT_STATUS_DUPLICATE: "duplicate",
-    ingest_pb2.EVENT_STATUS_REFUSED: "refused",
+    ingest_pb2.EVENT_STATUS_REJECTED: "rejected",
 }
 
 
@@ -69,7 +69,7 @@ def send(target: Target, patience: float) -> None:
     Exits 1 if any event is rejected, and 3 if the sidecar can't be reached; then it prints how many
     events were acknowledged, and the first line without a receipt.
     """
-    counts = {"accepted": 0, "duplicate": 0, "refused": 0}
+    counts = {"accepted": 0, "duplicate": 0, "rejected": 0}
     require_input()
     # A reader of its own: a thread may be waiting on it when the process ends, and that of sys
     # could not be closed then.
@@ -88,8 +88,8 @@ def send(target: Target, patience: float) -> None:
     if progress:
         words = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         click.echo(f"\r{words}", err=True)
-    if counts["refused"]:
-        sys.exit(EXIT_REFUSED)
+    if counts["rejected"]:
+        sys.exit(EXIT_REJECTED)
 
 
 def send_lines(
@@ -112,7 +112,7 @@ def send_lines(
                 results = iter(_send(stub, target, messages, patience_seconds) if messages else ())
                 for line in batch:
                     receipt = line.receipt or _receipt(next(results))
-                    acknowledged += receipt["status"] != "refused"
+                    acknowledged += receipt["status"] != "rejected"
                     yield receipt
                     first = line.number + 1
         except SendFailed as error:
@@ -177,7 +177,7 @@ def _read(raw: bytes, number: int) -> _Line:
         violation = error.violation
     else:
         return _Line(number, message, len(raw), None)
-    return _Line(number, None, 0, _line_receipt(message_id, "refused", [violation._asdict()], []))
+    return _Line(number, None, 0, _line_receipt(message_id, "rejected", [violation._asdict()], []))
 
 
 def _send(

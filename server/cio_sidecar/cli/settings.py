@@ -1,24 +1,24 @@
 """The options for settings, and the settings that they make."""
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import click
 from pydantic_core import PydanticUndefined
 
-from cio_sidecar.app.config import ENV_PREFIX, SECRETS, ConfigError, Settings, load_settings
+from cio_sidecar.app.config import ENV_PREFIX, GROUPS, SECRETS, ConfigError, Settings, load_settings
 from cio_sidecar.app.tables import load_tables
 from cio_sidecar.cli.options import EXIT_USAGE, fail
 from cio_sidecar.mapping.authoring.profiles import TableSet
-from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping_options import MappingOptions
 
 _Command = Callable[..., Any]
 
-FLAGS: Final = tuple(name for name in Settings.model_fields if name not in SECRETS)
+FLAGS: Final = tuple(name for name in chain(*GROUPS.values()) if name not in SECRETS)
 """The settings that are also flags."""
-MAPPING_FLAGS: Final = ("profile", "overlay", *(field.name for field in fields(Options)))
+MAPPING_FLAGS: Final = ("profile", "overlay", *MappingOptions.model_fields)
 """The settings that change what events become."""
 
 

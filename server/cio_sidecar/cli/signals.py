@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cio_sidecar.app.config import ConfigError
-from cio_sidecar.cli.options import EXIT_REFUSED, EXIT_USAGE, fail
+from cio_sidecar.cli.options import EXIT_REJECTED, EXIT_USAGE, fail
 
 STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -26,11 +26,11 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, bool]])
 
     try:
         if not asyncio.run(with_signals()):
-            sys.exit(EXIT_REFUSED)
+            sys.exit(EXIT_REJECTED)
     except ConfigError as error:
         fail(error, EXIT_USAGE)
     except Exception as error:
         # Its words may hold a person's data, and so may a traceback.
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
-        fail(f"internal error, please report it: {type(error).__name__} in {where}", EXIT_REFUSED)
+        fail(f"internal error, please report it: {type(error).__name__} in {where}", EXIT_REJECTED)

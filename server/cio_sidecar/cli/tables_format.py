@@ -6,7 +6,8 @@ import orjson
 
 from cio_sidecar.mapping.authoring.profiles import TableSet
 from cio_sidecar.mapping.event import ROOTS
-from cio_sidecar.mapping.model import Input, Row, Table, split_path
+from cio_sidecar.mapping.model import Input, Row, Table
+from cio_sidecar.paths import split_path
 
 
 def summary(tables: TableSet) -> Iterator[str]:
@@ -14,17 +15,17 @@ def summary(tables: TableSet) -> Iterator[str]:
     width = max(map(len, tables.tables))
     for table in sorted(tables.tables.values(), key=lambda table: table.name):
         events = ", ".join(table.events) or "from other tables"
-        count = len(tables.rows_in_force(table.name))
+        count = len(tables.effective_rows(table.name))
         yield f"{table.name:<{width}} {events}: {count} rows. {table.doc}"
 
 
 def effective(tables: TableSet, name: str) -> Iterator[str]:
-    """A table as it is in force: a line a row, and the file and table that the row comes from."""
+    """A table as it is current: a line a row, and the file and table that the row comes from."""
     table = tables.tables[name]
     yield f"{table.name}: {table.doc}"
     for line in _head(table):
         yield f"  {line}"
-    for row in tables.rows_in_force(name):
+    for row in tables.effective_rows(name):
         home = "" if row.home == table.name else f", table {row.home}"
         yield f"  {describe(row)}  [{row.origin}{home}]"
 

@@ -19,7 +19,7 @@ class Outcome(Enum):
     PARTIAL = "partial"
     """Some operations of a batch were rejected, the others delivered (207)."""
     RETRY = "retry"
-    REFUSED = "refused"
+    REJECTED = "rejected"
     UNAUTHORIZED = "unauthorized"
     """The credentials were rejected: nothing can be delivered until they are fixed."""
     NOT_FOUND = "not_found"
@@ -32,15 +32,15 @@ class Outcome(Enum):
 _OUTCOMES: Final = {
     200: Outcome.DELIVERED,
     207: Outcome.PARTIAL,
-    400: Outcome.REFUSED,
+    400: Outcome.REJECTED,
     401: Outcome.UNAUTHORIZED,
     403: Outcome.UNAUTHORIZED,
     404: Outcome.NOT_FOUND,
     405: Outcome.NOT_FOUND,
     407: Outcome.MISDIRECTED,
     410: Outcome.NOT_FOUND,
-    413: Outcome.REFUSED,
-    422: Outcome.REFUSED,
+    413: Outcome.REJECTED,
+    422: Outcome.REJECTED,
 }
 
 
@@ -82,8 +82,8 @@ def is_page(answer: Answer) -> bool:
     return answer.body[:200].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
-def refusals(answer: Answer, count: int) -> Mapping[int, str] | None:
-    """The refused items of a 207: index in the batch → reason, at most 1,000 characters each. None
+def rejections(answer: Answer, count: int) -> Mapping[int, str] | None:
+    """The rejected items of a 207: index in the batch → reason, at most 1,000 characters each. None
     if the body doesn't say.
 
     ``count`` is the number of items of the batch; an index outside it means that the answer can't
@@ -104,8 +104,8 @@ def refusals(answer: Answer, count: int) -> Mapping[int, str] | None:
 
 
 def parts(answer: Answer, count: int) -> Mapping[int, bytes]:
-    """What a 207 says of each refused item alone: index in the batch → the answer without the
-    errors of others. For an answer and a ``count`` of which refusals() tells.
+    """What a 207 says of each rejected item alone: index in the batch → the answer without the
+    errors of others. For an answer and a ``count`` of which rejections() tells.
     """
     if count == 1:
         return {0: answer.body}
@@ -116,7 +116,7 @@ def parts(answer: Answer, count: int) -> Mapping[int, bytes]:
 
 
 def reason(answer: Answer) -> str:
-    """Why a request was refused, in the server's words where it gave any, at most 1,000 characters.
+    """Why a request was rejected, in the server's words if it gave any; up to 1,000 characters.
 
     Reads v1's ``{"meta": {"errors": [...]}}`` and ``{"meta": {"error": ...}}`` and v2's
     ``{"errors": [{"reason", "field", "message"}]}``.

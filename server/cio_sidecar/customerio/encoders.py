@@ -93,8 +93,8 @@ def identify(
     """Create or update a person (v2 person ``identify``; v1 ``PUT /api/v1/customers/{id}``).
 
     Relationships to be deleted (``cio_relationships``) are an operation of their own, since v2's
-    identify only adds. With ``keep`` what is over a limit is cut, instead of refusing it; the names
-    in it are the last that are left out where there are too many.
+    identify only adds. With ``keep`` what exceeds a limit is cut, not rejected; the names in it
+    are the last to be left out if there are too many.
     """
     changes = unusable(attributes)
     beside: dict[str, Any] = {}
@@ -152,7 +152,7 @@ def event(fields: dict[str, Any], *, truncate: bool = False, invites: bool = Tru
     ``fields`` are the keys of a Track API v1 event (``name``, ``id``, ``timestamp``, ``type``,
     ``data``, ``anonymous_id``) and ``person``, the person's identifier. With neither person nor
     anonymous id it must be an invite: ``data.recipient`` set; only v1 carries that. ``truncate``:
-    leave the largest values of data over its limit out, instead of refusing it. ``invites``: allow
+    leave the largest values of data over its limit out, instead of rejecting it. ``invites``: allow
     an invite.
     """
     name: Any = fields.get("name")

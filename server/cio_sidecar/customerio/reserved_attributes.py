@@ -76,7 +76,7 @@ _FITS: Final = tuple((name, fits) for name, (fits, _) in _RESERVED.items())
 
 
 def unusable(attributes: dict[str, Any]) -> list[Problem]:
-    """The reserved attributes whose values Customer.io would refuse, each with the reason."""
+    """The reserved attributes whose values Customer.io would reject, each with the reason."""
     changes: list[Problem] = []
     for name, fits in _FITS:
         if name in attributes and not fits(attributes[name]):

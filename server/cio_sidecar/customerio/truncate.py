@@ -61,7 +61,7 @@ def cut_data(data: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     total = len(orjson.dumps(data))
     if total <= EVENT_DATA_BYTES:
         return data, []
-    # What makes an event an invite is the last to go; then the event is refused.
+    # What makes an event an invite is the last to go; then the event is rejected.
     sizes = {key: len(orjson.dumps({key: value})) - 1 for key, value in data.items()}
     left_out: set[str] = set()
     for key in sorted(reversed(data), key=sizes.__getitem__, reverse=True):  # noqa: C414 (ties)

@@ -8,7 +8,7 @@ from cio_sidecar.delivery.hold import PROBED, HoldReason
 from cio_sidecar.delivery.policy import Policy, Settlement
 
 _SUSPECT_EVERY_SECONDS: Final = 60.0
-_REFUSED_EVERY_SECONDS: Final = 10.0
+_REJECTED_EVERY_SECONDS: Final = 10.0
 _TROUBLE_EVERY_SECONDS: Final = 5.0
 
 log = logging.getLogger(__name__)
@@ -25,9 +25,9 @@ class News:
         self._said_reason: HoldReason | None = None
         self._said_at = float("-inf")
         self._said_suspect_at = float("-inf")
-        self._said_refused_at = float("-inf")
-        self._unsaid_refused = 0
-        self._refused_status = 0
+        self._said_rejected_at = float("-inf")
+        self._unsaid_rejected = 0
+        self._rejected_status = 0
 
     def say(self, settlement: Settlement | None = None) -> None:
         """Say whether delivery is on hold, or has resumed."""
@@ -73,34 +73,34 @@ class News:
         self._said = None
         self._said_reason = None
 
-    def refused(self, count: int, status: int) -> None:
-        """Say what was refused: at once, and then every ten seconds at the most."""
-        self._unsaid_refused += count
-        self._refused_status = status
-        if self._clock() - self._said_refused_at >= _REFUSED_EVERY_SECONDS:
+    def rejected(self, count: int, status: int) -> None:
+        """Say what was rejected: at once, and then every ten seconds at most."""
+        self._unsaid_rejected += count
+        self._rejected_status = status
+        if self._clock() - self._said_rejected_at >= _REJECTED_EVERY_SECONDS:
             self.say_unsaid()
 
     def due_at(self) -> float | None:
         """When say_due() has something to say; None if nothing waits to be said."""
-        return self._said_refused_at + _REFUSED_EVERY_SECONDS if self._unsaid_refused else None
+        return self._said_rejected_at + _REJECTED_EVERY_SECONDS if self._unsaid_rejected else None
 
     def say_due(self) -> None:
-        """Say what was refused a while ago and not said yet."""
+        """Say what was rejected a while ago and not said yet."""
         due_at = self.due_at()
         if due_at is not None and self._clock() >= due_at:
             self.say_unsaid()
 
     def say_unsaid(self) -> None:
-        """Say at last what was refused and not said yet."""
-        if self._unsaid_refused:
+        """Say at last what was rejected and not said yet."""
+        if self._unsaid_rejected:
             log.warning(
                 "%d event(s) rejected by Customer.io and kept as dead letters; the last by HTTP %d "
                 "(cio-sidecar dead-letters list)",
-                self._unsaid_refused,
-                self._refused_status,
+                self._unsaid_rejected,
+                self._rejected_status,
             )
-            self._unsaid_refused = 0
-            self._said_refused_at = self._clock()
+            self._unsaid_rejected = 0
+            self._said_rejected_at = self._clock()
 
     def unforeseen(self, error: BaseException) -> None:
         """Say that there is a mistake of ours. Its words may hold a person's data."""

@@ -23,11 +23,11 @@ from cio_sidecar.delivery.policy import (
 from cio_sidecar.delivery.result import DELIVERED, Result, Returned
 from cio_sidecar.delivery.shipper import Sends, Shipper
 from cio_sidecar.event_queue.errors import QueueError
-from cio_sidecar.event_queue.model import Burial, Leased
+from cio_sidecar.event_queue.model import FinalFailure, Leased
 from cio_sidecar.event_queue.sqlite_queue import SqliteQueue
 
 WINDOW_EVENTS: Final = 10_000
-"""How many leased events are held in memory at the most."""
+"""How many leased events are held in memory at most."""
 WINDOW_BYTES: Final = 64 * 1024 * 1024
 """At how many bytes of them no more are leased."""
 PARKED_EVENTS: Final = 1_000_000
@@ -362,9 +362,9 @@ class Dispatcher:
             (event, replace(result, outcome=Outcome.RETRY)) for event, result in settlement.kept
         )
         # Its slot is free now. Its people's next events wait until it is settled: whoever starts
-        # again after a crash repeats an event at the most before their next is sent.
+        # again after a crash repeats an event at most before their next is sent.
         self._wake.set()
-        if await self._settle(settlement.delivered, settlement.refused):
+        if await self._settle(settlement.delivered, settlement.rejected):
             self.policy.settled(settlement)
 
     async def _probe(self) -> None:
@@ -378,46 +378,46 @@ class Dispatcher:
             return
         self._expired_at = now
         if events := self.policy.lanes.expired(self._oldest()):
-            self._shipping.add(self._start(self._bury(events)))
+            self._shipping.add(self._start(self._dead_letter(events)))
 
     async def _young(self, events: "list[Leased]") -> "list[Leased]":
-        """Of what was read from the queue, that within the age limit; the rest is buried."""
+        """Of what was read from the queue, that within the age limit; the rest is dead_lettered."""
         if not self._max_age_seconds:
             return events
         oldest = self._oldest()
         if old := [event for event in events if event.accepted_at < oldest]:
-            await self._bury(old)
+            await self._dead_letter(old)
         return [event for event in events if event.accepted_at >= oldest]
 
     def _oldest(self) -> int:
         """When what is just within the age limit was accepted, in Unix seconds."""
         return int(self._age_clock()) - self._max_age_seconds
 
-    async def _bury(self, events: "list[Leased]") -> None:
+    async def _dead_letter(self, events: "list[Leased]") -> None:
         """Make dead letters of events that are over the age limit."""
         self.counters.expired += len(events)
         why = f"not delivered within {self._max_age_seconds} s (CIO_MAX_AGE_SECONDS)"
         if self.policy.hold:
             why = f"{why}; delivery is on hold: {self.policy.hold.why}"
         log.warning("%d event(s) kept as dead letters: %s", len(events), why)
-        await self._settle([], [(event, Result(Outcome.REFUSED, why)) for event in events])
+        await self._settle([], [(event, Result(Outcome.REJECTED, why)) for event in events])
 
     async def _settle(
-        self, delivered: "list[Leased]", refused: "list[tuple[Leased, Result]]"
+        self, delivered: "list[Leased]", rejected: "list[tuple[Leased, Result]]"
     ) -> bool:
         """Write down what became of events; whether that is on disk."""
-        if not delivered and not refused:
+        if not delivered and not rejected:
             return True
         self.counters.delivered += len(delivered)
-        self.counters.dead_letters += len(refused)
-        if refused and (status := refused[0][1].status):
-            self._news.refused(len(refused), status)
+        self.counters.dead_letters += len(rejected)
+        if rejected and (status := rejected[0][1].status):
+            self._news.rejected(len(rejected), status)
         gone = [event.seq for event in delivered]
-        buried = [_burial(event, result) for event, result in refused]
+        dead_lettered = [_final_failure(event, result) for event, result in rejected]
         said = False
         while True:
             try:
-                await self._queue.settle(gone, buried)
+                await self._queue.settle(gone, dead_lettered)
             except QueueError as error:
                 if not said:
                     log.error("delivered events can't be settled, tried again: %s", error)
@@ -428,7 +428,7 @@ class Dispatcher:
                 await asyncio.sleep(_QUEUE_AGAIN_SECONDS)
             else:
                 self._tell((event, DELIVERED) for event in delivered)
-                self._tell(refused)
+                self._tell(rejected)
                 return True
 
     def _tell(self, ended: "Iterable[tuple[Leased, Result]]") -> None:
@@ -437,9 +437,9 @@ class Dispatcher:
                 self.on_outcome(event, result)
 
 
-def _burial(event: Leased, result: Result) -> Burial:
+def _final_failure(event: Leased, result: Result) -> FinalFailure:
     request = result.request
-    return Burial(
+    return FinalFailure(
         seq=event.seq,
         reason=result.why,
         status=result.status,

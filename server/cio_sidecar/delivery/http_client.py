@@ -165,7 +165,7 @@ class Sender:
         elif isinstance(error, aiohttp.ClientConnectorSSLError):
             why = f"the TLS handshake failed{_of_tls(error.os_error)}"
         elif isinstance(error, aiohttp.ClientConnectorError):
-            why = error.os_error.strerror or "the connection was refused"
+            why = error.os_error.strerror or "the connection was rejected"
         elif isinstance(error, asyncio.TimeoutError):
             why = "no answer within the timeout (CIO_TIMEOUT_SECONDS)"
         elif isinstance(error, (aiohttp.ClientResponseError, aiohttp.ClientPayloadError)):

@@ -156,7 +156,7 @@ class Lanes:
                 self._land(lane, backs_off=False)
 
     def expired(self, before: int) -> list[Leased]:
-        """Take out, for good, the events accepted before a Unix second that are not in flight."""
+        """Remove the events accepted before a Unix second that are not in flight."""
         gone: list[Leased] = []
         for lane in dict.fromkeys(self._lanes.values()):
             if lane.flights:

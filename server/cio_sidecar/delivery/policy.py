@@ -53,7 +53,7 @@ class Settlement:
 
     shipment: Shipment
     delivered: list[Leased]
-    refused: list[tuple[Leased, Result]]
+    rejected: list[tuple[Leased, Result]]
     again: list[Leased] = field(default_factory=list)
     """To be sent again, in the order of the queue."""
     kept: list[tuple[Leased, Result]] = field(default_factory=list)
@@ -213,7 +213,7 @@ class Policy:
                 self.concurrency.left()
                 self.hold_back(_HOLDS[whole.outcome], settlement.why, now, whole.wait_seconds)
                 return settlement
-            if whole.outcome is Outcome.REFUSED and len(events) > 1:
+            if whole.outcome is Outcome.REJECTED and len(events) > 1:
                 # One of them is bad, and must take none of the good ones along.
                 settlement.again = events
                 settlement.most = len(events) // 2
@@ -225,8 +225,8 @@ class Policy:
         for event, result in zip(events, results, strict=True):
             if result.outcome is Outcome.DELIVERED:
                 settlement.delivered.append(event)
-            elif result.outcome is Outcome.REFUSED:
-                settlement.refused.append((event, result))
+            elif result.outcome is Outcome.REJECTED:
+                settlement.rejected.append((event, result))
             else:
                 first = first or result
                 settlement.again.append(event)
@@ -245,7 +245,7 @@ class Policy:
         if not self._has_delivered and not (is_open and result.outcome is Outcome.NOT_FOUND):
             return result
         if result.outcome is Outcome.NOT_FOUND:
-            return replace(result, outcome=Outcome.REFUSED)
+            return replace(result, outcome=Outcome.REJECTED)
         if result.outcome is Outcome.MISDIRECTED or result.status == HTTP_FORBIDDEN:
             # The credentials were good just now: a firewall in between may reject this event.
             return replace(result, outcome=Outcome.RETRY)
@@ -253,11 +253,11 @@ class Policy:
 
     def _rejected(self, settlement: Settlement, now: float) -> None:
         """Let rejected events become dead letters, unless the circuit breaker is open."""
-        rejected = settlement.refused
+        rejected = settlement.rejected
         is_open = self.hold is not None and self.hold.reason is HoldReason.CIRCUIT_BREAKER
         if not self._breaker.opens(event.lane for event, _ in rejected) and not is_open:
             return
-        settlement.kept, settlement.refused = rejected, []
+        settlement.kept, settlement.rejected = rejected, []
         settlement.again = [event for event, _ in rejected]
         settlement.failed = False
         # Customer.io's own words stay out of it: this goes to the log.

@@ -12,7 +12,7 @@ from cio_sidecar.customerio.answers import (
     is_page,
     parts,
     reason,
-    refusals,
+    rejections,
     retry_after_seconds,
 )
 from cio_sidecar.customerio.http_request import Request
@@ -89,11 +89,11 @@ class Shipper:
         if result.outcome is not Outcome.PARTIAL:
             return Returned([result] * len(events), whole=True, seconds=seconds)
         answer = Answer(result.status, result.response)
-        reasons = refusals(answer, len(operations))
+        reasons = rejections(answer, len(operations))
         if reasons is not None:
             return Returned(_partly(events, request, answer, reasons), seconds=seconds)
         # Smaller batches will tell whom it means, down to a single event.
-        unusable = _unusable(result, Outcome.RETRY if len(events) == 1 else Outcome.REFUSED)
+        unusable = _unusable(result, Outcome.RETRY if len(events) == 1 else Outcome.REJECTED)
         return Returned([unusable] * len(events), whole=True, seconds=seconds)
 
     async def _request(self, request: Request) -> tuple[Result, float]:
@@ -115,7 +115,7 @@ class Shipper:
         outcome = classify(answer)
         if outcome is Outcome.DELIVERED:
             return DELIVERED
-        if outcome in (Outcome.REFUSED, Outcome.PARTIAL, Outcome.NOT_FOUND):
+        if outcome in (Outcome.REJECTED, Outcome.PARTIAL, Outcome.NOT_FOUND):
             return Result(outcome, reason(answer), answer.status, request, answer.body)
         # The server's own words stay out of it: this goes to the log.
         wait_seconds = retry_after_seconds(answer, self._wall_clock())
@@ -159,7 +159,7 @@ def why_not(outcome: Outcome, answer: Answer) -> str:
 def _partly(
     events: Sequence[Leased], request: Request, answer: Answer, reasons: Mapping[int, str]
 ) -> list[Result]:
-    """The results of the events of a batch of which some operations were refused (207)."""
+    """The results of the events of a batch of which some operations were rejected (207)."""
     results: list[Result] = []
     # What it says of others is theirs: it may name them, and nothing of them is masked here.
     answers = parts(answer, sum(len(event.operations) for event in events))
@@ -167,18 +167,18 @@ def _partly(
     for event in events:
         mine = range(index, index + len(event.operations))
         index = mine.stop
-        refused = next((place for place in mine if place in reasons), None)
-        if refused is None:
+        rejected = next((place for place in mine if place in reasons), None)
+        if rejected is None:
             results.append(DELIVERED)
             continue
-        item = requests.v2_item(event.operations[refused - mine.start])
+        item = requests.v2_item(event.operations[rejected - mine.start])
         results.append(
             Result(
-                Outcome.REFUSED,
-                f"HTTP {answer.status}: {reasons[refused]}"[:1000],
+                Outcome.REJECTED,
+                f"HTTP {answer.status}: {reasons[rejected]}"[:1000],
                 answer.status,
                 Request(request.method, request.path, item.body),
-                answers[refused],
+                answers[rejected],
             )
         )
     return results

@@ -31,7 +31,7 @@ _COLUMNS: Final = (
 
 
 class DeadLetter(NamedTuple):
-    """An event that Customer.io refused for good, and all that is kept of that."""
+    """An event that Customer.io rejected permanently, and all that is kept of that."""
 
     seq: int
     """Its place in the queue when it was accepted."""

@@ -14,8 +14,8 @@ from cio_sidecar.event_queue.disk import Disk
 from cio_sidecar.event_queue.errors import QueueDamaged, QueueFull, is_damage
 from cio_sidecar.event_queue.fullness import Fullness
 from cio_sidecar.event_queue.health import Condition
-from cio_sidecar.event_queue.limits import Limits
-from cio_sidecar.event_queue.model import Burial, Entry, Leased, Stats
+from cio_sidecar.event_queue.limits import QueueLimits
+from cio_sidecar.event_queue.model import Entry, FinalFailure, Leased, Stats
 from cio_sidecar.event_queue.operation_codec import unpack
 from cio_sidecar.event_queue.recent_events import Fresh
 from cio_sidecar.event_queue.schema import PAYLOAD_BYTES
@@ -35,7 +35,7 @@ _DELETE_EACH: Final = (
 )
 _EASED: Final = 0.9
 """Of how much of its bounds a queue that was full has room again."""
-_BURY: Final = (
+_DEAD_LETTER: Final = (
     "INSERT INTO dead_letters SELECT seq, message_id, lane, accepted_at, event, operations, "
     "?, ?, ?, ?, ?, ?, ?, ? FROM events WHERE seq = ?"
 )
@@ -49,7 +49,7 @@ class Events:
     def __init__(
         self,
         db: sqlite3.Connection,
-        limits: Limits,
+        limits: QueueLimits,
         *,
         disk: Disk,
         condition: Condition,
@@ -257,21 +257,24 @@ class Events:
         return [event for row in rows if (event := _readable(row))]
 
     def settle(
-        self, db: sqlite3.Connection, delivered: Sequence[int], buried: Sequence[Burial]
+        self,
+        db: sqlite3.Connection,
+        delivered: Sequence[int],
+        dead_lettered: Sequence[FinalFailure],
     ) -> None:
-        """Remove what was delivered, and move what was refused to the dead letters."""
+        """Remove what was delivered, and move what was rejected to the dead letters."""
         now = int(self._clock())
-        for burial in buried:
-            db.execute(_BURY, _burial_values(burial, now))
-        gone = [*delivered, *(burial.seq for burial in buried)]
+        for failure in dead_lettered:
+            db.execute(_DEAD_LETTER, _failure_values(failure, now))
+        gone = [*delivered, *(failure.seq for failure in dead_lettered)]
         if max(gone, default=0) > self._cursor:
             # What was not leased is not to be any more.
             self._fresh.clear()
         removed, size = _remove(db, gone)
         self.totals.waiting -= removed
         self.totals.waiting_bytes -= size
-        if buried:
-            self.retain(db, int(self._age_clock()), 2 * len(buried))
+        if dead_lettered:
+            self.retain(db, int(self._age_clock()), 2 * len(dead_lettered))
 
     def may_be_over(self, db: sqlite3.Connection) -> bool:
         """Whether there is anything that a bound could forbid."""
@@ -368,17 +371,17 @@ def _runs(seqs: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _burial_values(burial: Burial, died_at: int) -> tuple[int | str | bytes, ...]:
+def _failure_values(failure: FinalFailure, died_at: int) -> tuple[int | str | bytes, ...]:
     return (
         died_at,
-        burial.reason,
-        burial.status,
-        burial.attempts,
-        burial.method,
-        burial.path,
-        burial.request,
-        burial.response,
-        burial.seq,
+        failure.reason,
+        failure.status,
+        failure.attempts,
+        failure.method,
+        failure.path,
+        failure.request,
+        failure.response,
+        failure.seq,
     )
 
 

@@ -40,7 +40,7 @@ class Fullness:
         return self._clock() - self._changed_at
 
     def look(self, *, has_room: bool) -> None:
-        """Log, once a minute at the most, that events are rejected, and when they no longer
+        """Log, once a minute at most, that events are rejected, and when they no longer
         are: when there ``has_room`` been made.
         """
         if self.because is None:

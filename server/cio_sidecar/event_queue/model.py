@@ -1,4 +1,4 @@
-"""What a queue holds: entries going in, leases coming out, burials ending in dead letters."""
+"""What a queue holds: entries going in, leases coming out, failures ending in dead letters."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -58,7 +58,7 @@ class Leased:
 
 
 @dataclass(frozen=True, slots=True)
-class Burial:
+class FinalFailure:
     """The end of an event that is not to be delivered: a dead letter.
 
     ``status`` is 0 and the request empty where it was given up without an answer.

@@ -20,11 +20,11 @@ class PutOrder:
 
     @property
     def closed(self) -> bool:
-        """Whether what is put now is turned away."""
+        """Whether what is put now is rejected."""
         return self.full_at is not None
 
     def open(self) -> None:
-        """Turn away no more for what was turned away before."""
+        """Turn away no more for what was rejected before."""
         self.full_at = None
 
     def fail(self, error: QueueError) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cio_sidecar.event_queue import dead_letters, totals
-from cio_sidecar.event_queue.limits import Limits
+from cio_sidecar.event_queue.limits import QueueLimits
 
 _SAY_EVERY_SECONDS: Final = 60.0
 
@@ -25,7 +25,7 @@ class Removed:
     """When the newest of them had died, in Unix seconds."""
 
 
-def is_over(db: sqlite3.Connection, limits: Limits, *, now: int) -> bool:
+def is_over(db: sqlite3.Connection, limits: QueueLimits, *, now: int) -> bool:
     """Whether there are dead letters over a bound."""
     if totals.dead_letters(db)[1] > limits.dead_letter_max_bytes:
         return True
@@ -36,7 +36,7 @@ def is_over(db: sqlite3.Connection, limits: Limits, *, now: int) -> bool:
 
 
 def enforce(
-    db: sqlite3.Connection, limits: Limits, removed: Removed, *, now: int, most: int
+    db: sqlite3.Connection, limits: QueueLimits, removed: Removed, *, now: int, most: int
 ) -> bool:
     """Remove up to ``most`` dead letters that are over a bound; whether there may be more.
 
@@ -63,13 +63,13 @@ def enforce(
 
 
 class Herald:
-    """Logs what was removed: at once, and then once a minute at the most."""
+    """Logs what was removed: at once, and then once a minute at most."""
 
     def __init__(self) -> None:
         self._said = 0
         self._said_at = float("-inf")
 
-    def tell(self, removed: Removed, limits: Limits, *, at_once: bool = False) -> None:
+    def tell(self, removed: Removed, limits: QueueLimits, *, at_once: bool = False) -> None:
         """Log what was removed since it was last told, if it is time to."""
         count = removed.by_age + removed.by_size
         now = time.monotonic()

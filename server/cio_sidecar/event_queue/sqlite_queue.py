@@ -20,8 +20,8 @@ from cio_sidecar.event_queue.event_store import Events
 from cio_sidecar.event_queue.file_identity import Place
 from cio_sidecar.event_queue.health import Condition
 from cio_sidecar.event_queue.housekeeping import WAL_BYTES, Housekeeping, wal_bytes
-from cio_sidecar.event_queue.limits import Limits
-from cio_sidecar.event_queue.model import Burial, Entry, Leased, Stats
+from cio_sidecar.event_queue.limits import QueueLimits
+from cio_sidecar.event_queue.model import Entry, FinalFailure, Leased, Stats
 from cio_sidecar.event_queue.put_order import PutOrder
 from cio_sidecar.event_queue.schema import open_file
 from cio_sidecar.event_queue.worker import Worker
@@ -38,7 +38,7 @@ class SqliteQueue:
         self,
         path: Path,
         *,
-        limits: Limits,
+        limits: QueueLimits,
         clock: Callable[[], float],
         age_clock: Callable[[], float] | None = None,
     ) -> None:
@@ -158,18 +158,20 @@ class SqliteQueue:
         """Leased events once more, in order: those that still exist. Their attempts begin at 0."""
         return await self.run(lambda db: self._events.fetch(db, seqs), writes=False)
 
-    async def settle(self, delivered: Sequence[int], buried: Sequence[Burial] = ()) -> None:
-        """Remove what was delivered, and move what was refused to the dead letters.
+    async def settle(
+        self, delivered: Sequence[int], dead_lettered: Sequence[FinalFailure] = ()
+    ) -> None:
+        """Remove what was delivered, and move what was rejected to the dead letters.
 
         In a damaged file some events may not be removable: they are logged, and sent again by the
         next process. Raises QueueError; then it may be tried again.
         """
         try:
-            await self._settle(delivered, buried)
+            await self._settle(delivered, dead_lettered)
         except QueueDamaged:
             # Each has a transaction of its own where all together fail.
             jobs = [self._settle([seq]) for seq in delivered]
-            jobs += [self._settle((), [burial]) for burial in buried]
+            jobs += [self._settle((), [failure]) for failure in dead_lettered]
             results = await asyncio.gather(*jobs, return_exceptions=True)
             failed = [result for result in results if result is not None]
             for error in failed:
@@ -182,8 +184,10 @@ class SqliteQueue:
                     len(failed),
                 )
 
-    async def _settle(self, delivered: Sequence[int], buried: Sequence[Burial] = ()) -> None:
-        await self.run(lambda db: self._events.settle(db, delivered, buried), writes=True)
+    async def _settle(
+        self, delivered: Sequence[int], dead_lettered: Sequence[FinalFailure] = ()
+    ) -> None:
+        await self.run(lambda db: self._events.settle(db, delivered, dead_lettered), writes=True)
 
     async def replay(self, entries: Mapping[int, Entry]) -> int:
         """Put dead letters, by their seq, back at the end of the queue, as these entries.
@@ -241,7 +245,7 @@ class SqliteQueue:
 
     @property
     def full_because(self) -> str | None:
-        """Why events are turned away: as many wait as may, or the disk is nearly full. None once
+        """Why events are rejected: as many wait as may, or the disk is nearly full. None once
         there is room again.
         """
         return self._events.fullness.because
@@ -252,7 +256,7 @@ class SqliteQueue:
         return self._events.fullness.seconds
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> QueueLimits:
         """What it may hold."""
         return self._events.limits
 

@@ -23,7 +23,7 @@ def read(db: sqlite3.Connection) -> Totals:
     """The totals as the file has them."""
     row = db.execute("SELECT next_seq, waiting, waiting_bytes, remembered FROM totals").fetchone()
     if row is None:
-        raise QueueDamaged("the queue file has lost its totals: cio-sidecar queue recover mends it")
+        raise QueueDamaged("the queue file has lost its totals: cio-sidecar queue recover fixes it")
     return Totals(*row)
 
 

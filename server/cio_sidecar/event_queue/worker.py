@@ -28,7 +28,7 @@ from cio_sidecar.event_queue.housekeeping import Housekeeping
 from cio_sidecar.event_queue.model import Entry
 
 GATHER_SECONDS: Final = 0.001
-"""How long jobs wait for each event that is expected, at the most."""
+"""How long jobs wait for each event that is expected, at most."""
 MOST_SECONDS: Final = 0.01
 """How long for all of them."""
 ENOUGH_EVENTS: Final = 100

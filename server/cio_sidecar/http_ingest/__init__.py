@@ -1,1 +1,1 @@
-"""The HTTP door: takes events as the SDKs of Segment and RudderStack send them."""
+"""HTTP ingest: takes events as the SDKs of Segment and RudderStack send them."""

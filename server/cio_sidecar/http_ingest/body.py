@@ -14,7 +14,7 @@ from cio_sidecar.intake import CallLimits
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.event import INTEGERS
 from cio_sidecar.mapping.running.transforms import json_type
-from cio_sidecar.renderer import Refused
+from cio_sidecar.renderer import Rejected
 
 BODY_BYTES: Final = 4 * 1024 * 1024
 """Maximum size of a body, both as sent and unpacked. SDKs send at most 500 KB."""
@@ -35,7 +35,7 @@ class Body:
     fields: dict[str, Any]
     """The object without ``batch``."""
     events: Iterable[Any]
-    """The elements of ``batch``; Refused stands for one that was not parsed. Raises RequestError
+    """The elements of ``batch``; Rejected stands for one that was not parsed. Raises RequestError
     when it gets to one that is not JSON."""
     count: int
 
@@ -48,13 +48,13 @@ def too_large(limit: int = BODY_BYTES) -> RequestError:
     return RequestError(413, "TOO_LARGE", what)
 
 
-def too_large_event(size: int, limits: CallLimits) -> Refused:
+def too_large_event(size: int, limits: CallLimits) -> Rejected:
     """What stands for an event that is over the limit as received."""
     what = (
         f"{size:,} bytes, the limit is {limits.max_event_bytes:,} (CIO_EVENT_MAX_BYTES): "
         "send less in one event"
     )
-    return Refused("", [Violation("", "TOO_LARGE", what)])
+    return Rejected("", [Violation("", "TOO_LARGE", what)])
 
 
 def unpack(data: bytes, encoding: str, limit: int = BODY_BYTES) -> bytes:
@@ -109,7 +109,7 @@ def parse(data: bytes) -> dict[str, Any]:
     """Reads a JSON object that is not over AT_ONCE_BYTES. Raises RequestError.
 
     What JSON or Customer.io has no place for, and SDKs write all the same (Python's NaN, half a
-    surrogate pair from JavaScript), is read, so that only the event that holds it is refused.
+    surrogate pair from JavaScript), is read, so that only the event that holds it is rejected.
     """
     return _object(_parse(data))
 
@@ -159,7 +159,7 @@ def _parsed(data: bytes, batch: list[Extent], limits: CallLimits) -> Iterator[An
                 yield _parse_leniently(element, f"batch.{index}")
             else:
                 what = f"the event is not valid JSON: {error}"
-                yield Refused("", [Violation("", "INVALID_JSON", what)])
+                yield Rejected("", [Violation("", "INVALID_JSON", what)])
 
 
 def _parse_leniently(data: bytes, at: str = "the body") -> Any:

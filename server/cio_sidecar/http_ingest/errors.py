@@ -8,7 +8,7 @@ from cio_sidecar.mapping.errors import Violation, clip
 
 
 class RequestError(Exception):
-    """A request that is turned away as a whole; nothing of it was accepted.
+    """A request that is rejected as a whole; nothing of it was accepted.
 
     ``code`` is a stable word, ``str()`` says what was expected, what came and what to do. SDKs try
     again at 408, 429 and 5xx, and give up at any other status.

@@ -13,7 +13,7 @@ from cio_sidecar.http_ingest.errors import RequestError
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.event import EVENT_TYPES, Event, check
 from cio_sidecar.mapping.running.transforms import json_type
-from cio_sidecar.renderer import Refused
+from cio_sidecar.renderer import Rejected
 
 BATCHES: Final = ("batch", "import")
 CALLS: Final = (*EVENT_TYPES, *BATCHES)
@@ -45,14 +45,14 @@ def call_of(path: str) -> str | None:
     return _CALL_OF_PATH.get("/".join([part for part in path.split("/") if part]))
 
 
-def event_of(call: str, fields: dict[str, Any]) -> Event | Refused:
+def event_of(call: str, fields: dict[str, Any]) -> Event | Rejected:
     """The event of a call other than a batch."""
     return _event({**fields, "type": call}, {})
 
 
-def events_of(body: Body) -> Iterator[Event | Refused]:
+def events_of(body: Body) -> Iterator[Event | Rejected]:
     """The events of a batch, in their order, each made when it is asked for; one that is none is
-    refused in its place.
+    rejected in its place.
 
     Raises RequestError where the request itself can't be used, at once or at an event.
     """
@@ -89,14 +89,14 @@ def _is_customer_io(name: str) -> bool:
     return re.sub("[^a-z]", "", name.lower()) in _CUSTOMER_IO
 
 
-def _events(items: Iterable[Any], shared: dict[str, dict[str, Any]]) -> Iterator[Event | Refused]:
+def _events(items: Iterable[Any], shared: dict[str, dict[str, Any]]) -> Iterator[Event | Rejected]:
     for item in items:
         yield _event(item, shared)
 
 
-def _event(item: Any, shared: dict[str, dict[str, Any]]) -> Event | Refused:
+def _event(item: Any, shared: dict[str, dict[str, Any]]) -> Event | Rejected:
     if item.__class__ is not dict:
-        return item if isinstance(item, Refused) else Refused("", check(item))
+        return item if isinstance(item, Rejected) else Rejected("", check(item))
     event: Event = item
     for name in _NOT_OF_AN_EVENT:
         event.pop(name, None)
@@ -110,7 +110,7 @@ def _event(item: Any, shared: dict[str, dict[str, Any]]) -> Event | Refused:
     if integrations.__class__ is dict and len(integrations) > MOST_INTEGRATIONS:
         what = f"{len(integrations):,} keys, the limit is {MOST_INTEGRATIONS:,}: send fewer"
         message_id = event.get("messageId")
-        return Refused(
+        return Rejected(
             message_id if message_id.__class__ is str else "",
             [Violation("integrations", "TOO_MANY", what)],
         )

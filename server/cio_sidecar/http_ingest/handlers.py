@@ -39,18 +39,18 @@ from cio_sidecar.http_ingest.write_keys import WriteKeys
 from cio_sidecar.intake import RETRY_SECONDS, Intake, Receipt, Status
 from cio_sidecar.mapping.errors import Violation, clip
 from cio_sidecar.mapping.event import MESSAGE_ID_BYTES, Event
-from cio_sidecar.renderer import Refused
+from cio_sidecar.renderer import Rejected
 
 BODY_SECONDS: Final = 30
 """How long a caller may take to send a body."""
 LOG_SECONDS: Final = 60
-"""How far apart log lines about refused events are at the least."""
+"""How far apart log lines about rejected events are at least."""
 BODIES_BYTES: Final = 64 * 1024 * 1024
 """Maximum size of all bodies that are held at the same time, as sent and as unpacked."""
 KEYLESS_BODIES_BYTES: Final = 16 * 1024 * 1024
 """The same for those whose write key has not been read yet."""
 ANSWER_CHARACTERS: Final = 256 * 1024
-"""About so long an answer explains refused events; of later ones it has the first reason alone."""
+"""About so long an answer explains rejected events; of later ones it has the first reason alone."""
 
 EXCLUDED: Final = "excluded"
 
@@ -65,8 +65,8 @@ _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class DoorCounters:
-    """What came through the door since the start."""
+class HttpIngestCounters:
+    """What came over HTTP since the start."""
 
     events: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys((*(each.value for each in Status), EXCLUDED), 0)
@@ -77,7 +77,7 @@ class DoorCounters:
     """Requests by the status of the answer."""
 
 
-class Door:
+class HttpIngest:
     """Serves POST /v1/identify, track, page, screen, group, alias, batch and import."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Door:
         is_stopping: Callable[[], bool],
     ) -> None:
         """``clock`` gives seconds that only ever grow."""
-        self.counters = DoorCounters()
+        self.counters = HttpIngestCounters()
         self._intake = intake
         self._keys = WriteKeys(write_keys)
         self._browsers = browsers
@@ -98,10 +98,10 @@ class Door:
         self._is_stopping = is_stopping
         self._bodies = Budget(BODIES_BYTES)
         self._keyless_bodies = Budget(KEYLESS_BODIES_BYTES)
-        self._refused: Counter[str] = Counter()
+        self._rejected_events: Counter[str] = Counter()
         self._logged_at = -float(LOG_SECONDS)
-        self._rejected = 0
-        self._rejected_logged_at = -float(LOG_SECONDS)
+        self._rejected_requests = 0
+        self._rejected_request_logged_at = -float(LOG_SECONDS)
 
     def application(self) -> web.Application:
         """The application to serve. Bodies must come as they were sent: not unpacked."""
@@ -160,7 +160,7 @@ class Door:
 
     async def _read(
         self, call: str, data: bytes
-    ) -> tuple[dict[str, Any], Iterable[Event | Refused], int]:
+    ) -> tuple[dict[str, Any], Iterable[Event | Rejected], int]:
         """The object that a body is, its events, and their number. Raises RequestError."""
         limits = self._intake.limits
         if call in BATCHES:
@@ -187,13 +187,13 @@ class Door:
                 until = self._clock() + _SLICE_SECONDS
 
     async def _accept(
-        self, call: str, events: Iterable[Event | Refused], count: int
+        self, call: str, events: Iterable[Event | Rejected], count: int
     ) -> web.Response:
         taken: list[int] = []
 
-        def for_customer_io() -> Iterator[Event | Refused | None]:
+        def for_customer_io() -> Iterator[Event | Rejected | None]:
             for index, event in enumerate(events):
-                if isinstance(event, Refused) or is_for_customer_io(event):
+                if isinstance(event, Rejected) or is_for_customer_io(event):
                     taken.append(index)
                     yield event
                 else:
@@ -207,18 +207,18 @@ class Door:
         except QueueError as error:
             raise unavailable(str(error)) from None
         self._count(receipts, excluded=count - len(taken))
-        refused = [
+        rejected = [
             (index, receipt)
             for index, receipt in zip(taken, receipts, strict=True)
-            if receipt.status is Status.REFUSED
+            if receipt.status is Status.REJECTED
         ]
-        if call not in BATCHES and refused:
-            raise _all_refused(refused[0][1], "the event")
-        if refused and len(refused) == count:
-            raise _all_refused(refused[0][1], "every event of the batch, the first")
+        if call not in BATCHES and rejected:
+            raise _all_rejected(rejected[0][1], "the event")
+        if rejected and len(rejected) == count:
+            raise _all_rejected(rejected[0][1], "every event of the batch, the first")
         answer: dict[str, Any] = {"success": True}
-        if refused:
-            answer["refused"] = _refusals(refused)
+        if rejected:
+            answer["rejected"] = _rejections(rejected)
         return web.json_response(answer)
 
     def _count(self, receipts: Sequence[Receipt], *, excluded: int) -> None:
@@ -226,14 +226,16 @@ class Door:
         counts[EXCLUDED] += excluded
         for receipt in receipts:
             counts[receipt.status.value] += 1
-            if receipt.status is Status.REFUSED:
-                self._refused.update({violation.reason for violation in receipt.violations})
+            if receipt.status is Status.REJECTED:
+                self._rejected_events.update({violation.reason for violation in receipt.violations})
         now = self._clock()
-        if self._refused and now - self._logged_at >= LOG_SECONDS:
+        if self._rejected_events and now - self._logged_at >= LOG_SECONDS:
             # SDKs don't show the answer of a batch that was taken.
-            reasons = ", ".join(f"{reason} {count}" for reason, count in self._refused.items())
-            log.warning("events that came over HTTP were refused, by reason: %s", reasons)
-            self._refused.clear()
+            reasons = ", ".join(
+                f"{reason} {count}" for reason, count in self._rejected_events.items()
+            )
+            log.warning("events that came over HTTP were rejected, by reason: %s", reasons)
+            self._rejected_events.clear()
             self._logged_at = now
 
     def _note_rejected(self, which: str) -> None:
@@ -241,14 +243,14 @@ class Door:
 
         ``which`` says what is wrong with the latest.
         """
-        self._rejected += 1
+        self._rejected_requests += 1
         now = self._clock()
-        if now - self._rejected_logged_at >= LOG_SECONDS:
-            more = self._rejected - 1
+        if now - self._rejected_request_logged_at >= LOG_SECONDS:
+            more = self._rejected_requests - 1
             others = f", and {more:,} others since the last such line" if more else ""
-            self._rejected = 0
+            self._rejected_requests = 0
             log.warning("HTTP request %s rejected%s; there are %s", which, others, _PATHS)
-            self._rejected_logged_at = now
+            self._rejected_request_logged_at = now
 
 
 _PATHS: Final = f"POST /v1/{', /v1/'.join(CALLS)}"
@@ -289,11 +291,11 @@ def _shown(path: str) -> str:
     return "/" + "/".join(shown[:3]) + ("/…" if len(parts) > 3 else "")
 
 
-def _refusals(refused: Iterable[tuple[int, Receipt]]) -> list[dict[str, Any]]:
-    """What the answer to a batch says of the events that were refused, by their index."""
+def _rejections(rejected: Iterable[tuple[int, Receipt]]) -> list[dict[str, Any]]:
+    """What the answer to a batch says of the events that were rejected, by their index."""
     answered: list[dict[str, Any]] = []
     left = ANSWER_CHARACTERS
-    for index, receipt in refused:
+    for index, receipt in rejected:
         if left > 0:
             violations = clip(receipt.violations, most_bytes=_VIOLATIONS_BYTES)
             message_id = receipt.message_id[:MESSAGE_ID_BYTES]
@@ -311,11 +313,11 @@ def _refusals(refused: Iterable[tuple[int, Receipt]]) -> list[dict[str, Any]]:
     return answered
 
 
-def _all_refused(receipt: Receipt, which: str) -> RequestError:
+def _all_rejected(receipt: Receipt, which: str) -> RequestError:
     first = clip(receipt.violations)[0]
     at = f"{first.field}: " if first.field else ""
-    what = f"{which} is refused: {at}{first.description}"
-    return RequestError(400, "EVENT_REFUSED", what, violations=receipt.violations)
+    what = f"{which} is rejected: {at}{first.description}"
+    return RequestError(400, "EVENT_REJECTED", what, violations=receipt.violations)
 
 
 def _unforeseen(error: Exception) -> RequestError:

@@ -1,4 +1,4 @@
-"""What mapping has to say of an event or a table: violations, warnings, and a refused table."""
+"""What mapping has to say of an event or a table: violations, warnings, and a rejected table."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _SHOWN_NAME_CHARACTERS: Final = 60
 
 
 class Violation(NamedTuple):
-    """One reason why an event is refused."""
+    """One reason why an event is rejected."""
 
     field: str
     """The field by its Segment name, keys joined by dots: ``properties.total``."""

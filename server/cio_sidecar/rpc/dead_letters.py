@@ -78,10 +78,10 @@ def record(letter: DeadLetter, *, reveal: bool) -> delivery_pb2.DeadLetterRecord
     )
 
 
-def refused(
+def rejected(
     letter: DeadLetter, violations: Iterable[Violation], *, reveal: bool
 ) -> tuple[str, list[Violation]]:
-    """The message_id of a dead letter that the tables refuse, and what is wrong with it."""
+    """The message_id of a dead letter that the tables reject, and what is wrong with it."""
     if reveal:
         return letter.message_id, [*violations]
     violations = [*violations]

@@ -1,4 +1,4 @@
-"""Decodes requests. Where protobuf refuses the bytes, finds out which event and field are at fault.
+"""Decodes requests. Where protobuf rejects the bytes, finds out which event and field are at fault.
 
 gRPC's own deserializer would answer INTERNAL without a word on why, for a whole batch. What a
 request costs is bounded before anything is made of it: a large one is walked along its outermost
@@ -54,7 +54,7 @@ class TooManyEvents(InvalidRequest):
 class TooLarge(InvalidRequest):
     """The request's only event is larger than an event may be."""
 
-    reason = "EVENT_REFUSED"
+    reason = "EVENT_REJECTED"
 
 
 @dataclass(frozen=True, slots=True)

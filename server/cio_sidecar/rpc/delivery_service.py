@@ -24,7 +24,7 @@ from cio_sidecar.rpc.dead_letters import (
     moment,
     record,
     records,
-    refused,
+    rejected,
     summaries,
     to_filter,
 )
@@ -66,7 +66,7 @@ class DeliveryService:
         *,
         clock: Callable[[], float],
     ) -> None:
-        """``renderer`` gives the one in force, ``clock`` Unix seconds."""
+        """``renderer`` gives the current one, ``clock`` Unix seconds."""
         self._clock = clock
         self._queue = queue
         self._dispatcher = dispatcher
@@ -163,14 +163,14 @@ class DeliveryService:
             response = delivery_pb2.ReplayDeadLettersResponse(
                 replayed=done.replayed,
                 dropped=done.dropped,
-                refused=done.refused,
+                rejected=done.rejected,
                 not_found=done.not_found,
             )
-            for letter, violations in done.refusals:
+            for letter, violations in done.rejections:
                 message_id, shown = await asyncio.to_thread(
-                    refused, letter, violations, reveal=request.reveal
+                    rejected, letter, violations, reveal=request.reveal
                 )
-                response.refusals.add(message_id=message_id, violations=violation_messages(shown))
+                response.rejections.add(message_id=message_id, violations=violation_messages(shown))
             yield response
             self._go_on()
 

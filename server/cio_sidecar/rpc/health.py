@@ -50,7 +50,7 @@ class Health(health_pb2_grpc.HealthServicer):
         self._tell()
 
     def stop(self) -> None:
-        """Every service is NOT_SERVING, for good; watchers are told, and each watch ends."""
+        """Every service is NOT_SERVING, permanently; watchers are told, and each watch ends."""
         self._serving = dict.fromkeys(self._serving, False)
         self._stopped = True
         self._tell()

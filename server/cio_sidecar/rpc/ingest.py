@@ -10,7 +10,7 @@ from cio.sidecar.v1 import event_pb2, ingest_pb2
 from cio_sidecar.event_queue.errors import QueueError
 from cio_sidecar.intake import Intake, Receipt, Status
 from cio_sidecar.mapping.event import Event
-from cio_sidecar.renderer import Refused
+from cio_sidecar.renderer import Rejected
 from cio_sidecar.rpc import internal_errors
 from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode_event, decode_events
 from cio_sidecar.rpc.error_status import abort_invalid, abort_queue
@@ -25,7 +25,7 @@ _ACCEPTED: Final = ingest_pb2.EVENT_STATUS_ACCEPTED
 _STATUS: Final = {
     Status.ACCEPTED: _ACCEPTED,
     Status.DUPLICATE: ingest_pb2.EVENT_STATUS_DUPLICATE,
-    Status.REFUSED: ingest_pb2.EVENT_STATUS_REFUSED,
+    Status.REJECTED: ingest_pb2.EVENT_STATUS_REJECTED,
 }
 
 
@@ -66,8 +66,8 @@ class IngestService:
         if not request.HasField("event"):
             await abort_invalid(context, "INVALID_REQUEST", [required("event")])
         (receipt,) = await self._accept([request.event], context)
-        if receipt.status is Status.REFUSED:
-            await abort_invalid(context, "EVENT_REFUSED", receipt.violations)
+        if receipt.status is Status.REJECTED:
+            await abort_invalid(context, "EVENT_REJECTED", receipt.violations)
         response = ingest_pb2.SendResponse()
         _fill(response.result, receipt)
         return response
@@ -123,13 +123,13 @@ class IngestService:
             await abort_queue(context, error)
 
 
-def _events(messages: Iterable[event_pb2.Event | Undecodable]) -> Iterator[Event | Refused]:
+def _events(messages: Iterable[event_pb2.Event | Undecodable]) -> Iterator[Event | Rejected]:
     for message in messages:
         if isinstance(message, Undecodable):
-            yield Refused("", message.violations)
+            yield Rejected("", message.violations)
             continue
         event, violations = to_event(message)
-        yield Refused(message.message_id, violations) if violations else event
+        yield Rejected(message.message_id, violations) if violations else event
 
 
 def _fill(result: ingest_pb2.EventResult, receipt: Receipt) -> None:

@@ -14,7 +14,7 @@ from cio_sidecar.intake import Intake, complete, iso_time
 from cio_sidecar.mapping.authoring.profiles import TableSet
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.model import Input, Level, When
-from cio_sidecar.renderer import Refused
+from cio_sidecar.renderer import Rejected
 from cio_sidecar.rpc import internal_errors
 from cio_sidecar.rpc.decode import InvalidRequest, decode, decode_event
 from cio_sidecar.rpc.error_status import abort_invalid, abort_not_found, warning_messages
@@ -57,7 +57,7 @@ class MappingService:
         )
 
     async def list_tables(self, _: bytes, __: Context) -> mapping_pb2.ListTablesResponse:
-        """List the tables in force."""
+        """List the current tables."""
         tables = self._intake.renderer.tables
         return mapping_pb2.ListTablesResponse(
             profile=tables.profile,
@@ -66,7 +66,7 @@ class MappingService:
                     name=table.name,
                     doc=table.doc,
                     applies_to=table.events,
-                    row_count=len(tables.rows_in_force(table.name)),
+                    row_count=len(tables.effective_rows(table.name)),
                     operation=table.operation or "",
                 )
                 for _, table in sorted(tables.tables.items())
@@ -99,12 +99,12 @@ class MappingService:
             )
         event, violations = to_event(request.event)
         if violations:
-            await abort_invalid(context, "EVENT_REFUSED", violations)
+            await abort_invalid(context, "EVENT_REJECTED", violations)
         complete(event, iso_time(self._clock()), self._intake.new_message_id)
         renderer = self._intake.renderer
         rendered = renderer.render(event)
-        if isinstance(rendered, Refused):
-            await abort_invalid(context, "EVENT_REFUSED", rendered.violations)
+        if isinstance(rendered, Rejected):
+            await abort_invalid(context, "EVENT_REJECTED", rendered.violations)
         return mapping_pb2.RenderResponse(
             requests=[
                 mapping_pb2.HttpRequest(
@@ -139,7 +139,7 @@ def _table(tables: TableSet, name: str) -> mapping_pb2.Table:
         drop=table.drop,
         extends=table.extends or "",
     )
-    for row in tables.rows_in_force(name):
+    for row in tables.effective_rows(name):
         shown = message.rows.add(
             key=row.key,
             level=_LEVELS[row.level],

@@ -27,7 +27,7 @@ _FEWEST_CHARACTERS: Final = 3
 _PIECE: Final = _FEWEST_CHARACTERS
 
 _CUT_CHARACTERS: Final = 1000
-"""Where the reason of a refusal is cut."""
+"""Where the reason of a rejection is cut."""
 
 # The work is values times words. Beyond these bounds all words are hidden.
 _MOST_VALUES: Final = 20_000
@@ -78,7 +78,7 @@ class Masked:
     """A dead letter's event, request and answer, and the words about it, masked."""
 
     def __init__(self, event: bytes, path: str, request: bytes) -> None:
-        """The event as canonical JSON; the path and the body of the request that was refused."""
+        """The event as canonical JSON; the path and the body of the request that was rejected."""
         self._event = _parse(event)
         self._path = path
         self._request = _parse(request)
@@ -132,7 +132,7 @@ class Masked:
         return _dump(self._mask_answer(answer, "", lambda _: _mask_marks(next(masked))))
 
     def words(self, text: str) -> str:
-        """Words about the event, such as the reason of its refusal."""
+        """Words about the event, such as the reason of its rejection."""
         return _mask_words(text, self._values)
 
     def _is_kind(self, key: str, value: Any) -> bool:

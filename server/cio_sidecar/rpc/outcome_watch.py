@@ -22,7 +22,7 @@ _SEARCHED_BYTES: Final = 8 * 1024
 
 _OUTCOMES: Final = {
     Outcome.DELIVERED: delivery_pb2.OUTCOME_DELIVERED,
-    Outcome.REFUSED: delivery_pb2.OUTCOME_DEAD_LETTERED,
+    Outcome.REJECTED: delivery_pb2.OUTCOME_DEAD_LETTERED,
 }
 """Any other is tried again."""
 
@@ -101,7 +101,7 @@ class Outcomes:
 def _message(event: Leased, result: Result, *, reveal: bool) -> delivery_pb2.EventOutcome:
     why = result.why
     # Only a rejection has Customer.io's words.
-    if why and not reveal and result.outcome is Outcome.REFUSED:
+    if why and not reveal and result.outcome is Outcome.REJECTED:
         items = [operation.item for operation in event.operations]
         if sum(map(len, items)) > _SEARCHED_BYTES:
             why = hide_words(why)

@@ -12,7 +12,7 @@ from cio_sidecar.event_queue.put_order import PutOrder
 from cio_sidecar.intake import Intake, Receipt, Rendered
 from cio_sidecar.mapping.errors import Violation
 from cio_sidecar.mapping.event import Event
-from cio_sidecar.renderer import Refused
+from cio_sidecar.renderer import Rejected
 from cio_sidecar.rpc.decode import InvalidRequest, Undecodable, decode_events
 
 MESSAGES_AHEAD: Final = 64
@@ -21,7 +21,7 @@ BYTES_AHEAD: Final = 16 * 1024 * 1024
 """At how many bytes of them no more are read."""
 _FULL_AGAIN_SECONDS: Final = 0.1
 
-ToEvents = Callable[[Iterable[event_pb2.Event | Undecodable]], Iterable[Event | Refused]]
+ToEvents = Callable[[Iterable[event_pb2.Event | Undecodable]], Iterable[Event | Rejected]]
 
 
 class Accepted(NamedTuple):

@@ -242,9 +242,9 @@ type warning struct {
 
 func receiptOf(event *pb.Event, result *pb.EventResult, err error) receipt {
 	r := receipt{MessageID: event.GetMessageId()}
-	if refused := (*ingest.Refused)(nil); errors.As(err, &refused) {
-		r.Status = "refused"
-		for _, v := range refused.Violations {
+	if rejected := (*ingest.Rejected)(nil); errors.As(err, &rejected) {
+		r.Status = "rejected"
+		for _, v := range rejected.Violations {
 			r.Violations = append(r.Violations, violation{v.Field, v.Reason, v.Description})
 		}
 		return r

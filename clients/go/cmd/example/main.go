@@ -26,7 +26,7 @@ func main() {
 	// How long to try at all; each attempt has a deadline of its own.
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	for _, show := range []func(context.Context, *ingest.Client) error{one, batch, refused, stream} {
+	for _, show := range []func(context.Context, *ingest.Client) error{one, batch, rejected, stream} {
 		if err := show(ctx, client); err != nil {
 			log.Fatal(err)
 		}
@@ -72,17 +72,17 @@ func batch(ctx context.Context, client *ingest.Client) error {
 	return err
 }
 
-// refused sends an event of nobody, and reads what is wrong with it.
-func refused(ctx context.Context, client *ingest.Client) error {
+// rejected sends an event of nobody, and reads what is wrong with it.
+func rejected(ctx context.Context, client *ingest.Client) error {
 	_, err := client.Send(ctx, &pb.Event{
 		Call: &pb.Event_Track{Track: &pb.Track{Event: "Order Completed"}},
 	})
-	var refused *ingest.Refused
-	if !errors.As(err, &refused) {
-		return fmt.Errorf("expected a refusal, got %w", err)
+	var rejected *ingest.Rejected
+	if !errors.As(err, &rejected) {
+		return fmt.Errorf("expected a rejection, got %w", err)
 	}
-	for _, violation := range refused.Violations {
-		fmt.Println("refused:", violation.GetField(), violation.GetReason())
+	for _, violation := range rejected.Violations {
+		fmt.Println("rejected:", violation.GetField(), violation.GetReason())
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func refused(ctx context.Context, client *ingest.Client) error {
 func stream(ctx context.Context, client *ingest.Client) error {
 	acked := 0
 	stream := client.Stream(ctx, func(event *pb.Event, result *pb.EventResult) {
-		if result.GetStatus() == pb.EventStatus_EVENT_STATUS_REFUSED {
+		if result.GetStatus() == pb.EventStatus_EVENT_STATUS_REJECTED {
 			log.Println(event.GetMessageId(), result.GetViolations())
 			return
 		}

@@ -234,8 +234,8 @@ impl Receipt {
     fn failed(message_id: String, failure: &Failure) -> Receipt {
         let receipt = Receipt { message_id, ..Default::default() };
         match failure {
-            Failure::Refused(violations) => Receipt {
-                status: "refused".into(),
+            Failure::Rejected(violations) => Receipt {
+                status: "rejected".into(),
                 violations: violations.iter().map(Violation::from).collect(),
                 ..receipt
             },

@@ -6,15 +6,16 @@ from typing import Any, Final
 
 from cio_sidecar.mapping.authoring.profiles import TableSet
 from cio_sidecar.mapping.event import Event
-from cio_sidecar.mapping.model import PERSON, SPREAD, Input, Level, Row, split_path
+from cio_sidecar.mapping.model import PERSON, SPREAD, Input, Level, Row
 from cio_sidecar.mapping.running.compiler import fields_of
 from cio_sidecar.mapping.running.email_hashing import hash_emails
 from cio_sidecar.mapping.running.explain import Given, holds, rows_given, value_of
 from cio_sidecar.mapping.running.plans import Plan
 from cio_sidecar.mapping.running.transforms import NoValue, json_type
 from cio_sidecar.operations import OPERATIONS
+from cio_sidecar.paths import split_path
 
-from cio_conformance.cases.golden_cases import Api, Case, Refusal
+from cio_conformance.cases.golden_cases import Api, Case, Rejection
 from cio_conformance.workbench.coverage.limits import limit_of
 from cio_conformance.workbench.coverage.states import SIDECAR_FILLS, Column, State, holders, takes
 
@@ -66,7 +67,7 @@ def exercised(case: Case, tables: TableSet) -> set[tuple[str, Column]]:
         givens = {given.row.key: given for given in rows_given(step.plan, event, tables.options)}
         for row in step.plan.rows:
             given = givens[row.key]
-            states = _refused(row, given, step, event, case.refuse)
+            states = _rejected(row, given, step, event, case.reject)
             if case.expect:
                 states = _accepted(row, given, step, event)
             found |= {(row.name, column) for column in states}
@@ -112,27 +113,27 @@ def _accepted(row: Row, given: Given, step: _Step, event: Event) -> Iterator[Col
         yield Column(State.OVER_LIMIT)
 
 
-def _refused(
-    row: Row, given: Given, step: _Step, event: Event, refusals: list[Refusal]
+def _rejected(
+    row: Row, given: Given, step: _Step, event: Event, rejections: list[Rejection]
 ) -> Iterator[Column]:
-    """The states of a row for which an event is refused."""
+    """The states of a row for which an event is rejected."""
     fields = [field for source in row.inputs for field in fields_of(source)]
-    for refusal in refusals:
-        mine = refusal.field in fields
-        if refusal.reason == "WRONG_TYPE" and mine:
-            # What must be an object is refused before any row is looked at.
+    for rejection in rejections:
+        mine = rejection.field in fields
+        if rejection.reason == "WRONG_TYPE" and mine:
+            # What must be an object is rejected before any row is looked at.
             yield from (c for c in _without_value(row, event) if c.state is State.WRONG_TYPE)
         elif step.output is None:
             continue
         elif mine and (
-            (refusal.reason == "REQUIRED" and _is_needed(row, step.plan))
-            or (refusal.reason == "NO_PERSON" and row.key == PERSON)
+            (rejection.reason == "REQUIRED" and _is_needed(row, step.plan))
+            or (rejection.reason == "NO_PERSON" and row.key == PERSON)
         ):
             yield from _without_value(row, event)
-        elif refusal.reason in ("TOO_LARGE", "TOO_MANY") and given.source:
+        elif rejection.reason in ("TOO_LARGE", "TOO_MANY") and given.source:
             path = given.source.path
             limit = limit_of(row, step.plan.table.operation or "")
-            concerns = refusal.field == path or refusal.field.startswith(f"{path}.")
+            concerns = rejection.field == path or rejection.field.startswith(f"{path}.")
             if path and concerns and limit and limit.is_over(_made(row, step.plan, step.output)):
                 yield Column(State.OVER_LIMIT)
 
@@ -174,7 +175,7 @@ def _produced(given: Given, plan: Plan, output: dict[str, Any]) -> bool:
 
 
 def _is_needed(row: Row, plan: Plan) -> bool:
-    """Whether an event without the row's value is refused."""
+    """Whether an event without the row's value is rejected."""
     key = OPERATIONS[plan.table.operation or ""].keys.get(row.key)
     return row.level is Level.REQUIRED or (key is not None and key.required)
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 import orjson
 from cio_sidecar.customerio import limits
 from cio_sidecar.mapping.event import MESSAGE_ID_BYTES
-from cio_sidecar.mapping.model import SPREAD, Row, split_path
+from cio_sidecar.mapping.model import SPREAD, Row
 from cio_sidecar.operations import OPERATIONS
+from cio_sidecar.paths import split_path
 
 _BOUNDED: Final = {"unix_seconds", "device_platform", "email_sha256"}
 """Transforms whose results are always short."""

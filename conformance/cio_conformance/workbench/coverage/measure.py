@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cio_sidecar.mapping.authoring.profiles import TableSet
 from cio_sidecar.mapping.model import Input
-from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping_options import MappingOptions
 
 from cio_conformance.cases.golden_cases import Api, Golden
 from cio_conformance.cases.settings import options_of
@@ -134,7 +134,7 @@ class Coverage:
         )
 
 
-Load = Callable[[str, Options], TableSet]
+Load = Callable[[str, MappingOptions], TableSet]
 """Loads the tables of a profile by its name, under settings."""
 
 
@@ -151,7 +151,7 @@ def measure(
     With ``files``, the rows that stand in those alone are measured: a user's own. ``strict`` says
     what they need, as in `RowCoverage`.
     """
-    loaded = {(profile, Options()): load(profile, Options()) for profile in profiles}
+    loaded = {(profile, MappingOptions()): load(profile, MappingOptions()) for profile in profiles}
     for golden in goldens:
         key = golden.case.profile, options_of(golden.settings)
         if key not in loaded:

@@ -10,11 +10,12 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Final, get_args
 
-from cio_sidecar.mapping.model import SPREAD, Input, Level, Row, split_path
+from cio_sidecar.mapping.model import SPREAD, Input, Level, Row
 from cio_sidecar.mapping.running.compiler import fields_of
 from cio_sidecar.mapping.running.plans import Plan
 from cio_sidecar.mapping.running.transforms import TRANSFORMS, NoValue, json_type
 from cio_sidecar.operations import OPERATIONS
+from cio_sidecar.paths import split_path
 
 from cio_conformance.cases.golden_cases import Api
 from cio_conformance.workbench.coverage.limits import limit_of
@@ -68,14 +69,14 @@ def columns(row: Row, plan: Plan, before: Sequence[Row] = ()) -> dict[tuple[Colu
         for other in (*plan.rows, *before)
         if other.level is Level.REQUIRED and other.name != row.name and _reads_within(other, row)
     ]
-    refused_first = any(other in needed and other.inputs == row.inputs for other in before)
+    rejected_first = any(other in needed and other.inputs == row.inputs for other in before)
     found: dict[tuple[Column, Api], str] = {}
     for column, why in _columns(row, plan):
         never = why
         if column.state is State.MISSING and needed:
             never = f"without it {needed[0].name} has no value either"
-        elif column.state is State.OVER_LIMIT and refused_first:
-            never = "the table that it comes besides refuses the event first"
+        elif column.state is State.OVER_LIMIT and rejected_first:
+            never = "the table that it comes besides rejects the event first"
         found[column, "v1"] = never
         found[column, "v2"] = never or _no_place_in_v2(row, plan, column)
     return found

@@ -1,1 +1,1 @@
-"""Writes golden cases: ``bless`` rewrites those that there are, ``new`` makes one of an event."""
+"""Writes golden cases: ``update`` rewrites those that there are, ``new`` makes one of an event."""

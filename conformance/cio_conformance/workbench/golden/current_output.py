@@ -21,12 +21,12 @@ class NoGoldenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What comes of an event: ``expect`` and ``warnings``, or ``refuse``."""
+    """What comes of an event: ``expect`` and ``warnings``, or ``reject``."""
 
     expect: dict[str, Any] | None = None
     """The requests by ``v1`` and by ``v2``."""
     warnings: list[str] = field(default_factory=list)
-    refuse: list[dict[str, str]] = field(default_factory=list)
+    reject: list[dict[str, str]] = field(default_factory=list)
     """Field and reason of each violation."""
     told: list[str] = field(default_factory=list)
     """Each violation in words."""
@@ -41,11 +41,11 @@ def present(mapper: Mapper, event: Event) -> Present:
             f"the mapping itself failed ({type(error).__name__}: {error}): please report it"
         ) from None
     if now.answer != later.answer:
-        raise NoGoldenError(_VARIES.format("whether it is refused"))
+        raise NoGoldenError(_VARIES.format("whether it is rejected"))
     if now.answer.status != ACCEPTED:
-        refuse = [{"field": f, "reason": reason} for f, reason, _ in now.answer.violations]
+        reject = [{"field": f, "reason": reason} for f, reason, _ in now.answer.violations]
         told = [f"{f}: {reason}: {words}" for f, reason, words in now.answer.violations]
-        return Present(refuse=refuse, told=told)
+        return Present(reject=reject, told=told)
     expect: dict[str, Any] = {
         api: _golden(now.requests(api), later.requests(api), api) for api in _APIS
     }

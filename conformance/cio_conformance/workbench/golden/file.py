@@ -89,12 +89,12 @@ def _ends(case: Case, now: Present, keys: Sequence[str]) -> tuple[dict[str, Any]
         old["expect"] = {"v1": plain(case.expect.v1), "v2": plain(case.expect.v2)}
     if "warnings" in old:
         old["warnings"] = case.warnings
-    if "refuse" in old:
-        old["refuse"] = [refusal.model_dump() for refusal in case.refuse]
-    end = {"refuse": now.refuse} if now.refuse else {"expect": now.expect}
+    if "reject" in old:
+        old["reject"] = [rejection.model_dump() for rejection in case.reject]
+    end = {"reject": now.reject} if now.reject else {"expect": now.expect}
     new: dict[str, Any] = {}
     for key in old:
-        if key in ("expect", "refuse"):
+        if key in ("expect", "reject"):
             new.update(end)
         elif key != "warnings":
             new[key] = None
@@ -103,8 +103,8 @@ def _ends(case: Case, now: Present, keys: Sequence[str]) -> tuple[dict[str, Any]
     new.update(end)
     if now.warnings:
         new.setdefault("warnings", now.warnings)
-    if case.refuse and now.refuse:
-        new["refuse"] = _sorted_alike(old["refuse"], now.refuse)
+    if case.reject and now.reject:
+        new["reject"] = _sorted_alike(old["reject"], now.reject)
     return old, new
 
 

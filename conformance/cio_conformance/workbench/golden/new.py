@@ -103,11 +103,11 @@ def new(
 
 
 def _doubt(event: dict[str, Any]) -> None:
-    """Warn of a type that there is not: a case of it says that it is refused."""
+    """Warn of a type that there is not: a case of it says that it is rejected."""
     if event.get("type") not in get_args(EventType):
         known = ", ".join(get_args(EventType))
         click.echo(
-            f"cio-conformance: warning: the case says that its event is refused: type: expected "
+            f"cio-conformance: warning: the case says that its event is rejected: type: expected "
             f"one of {known}, got {shown(event.get('type'))}",
             err=True,
         )
@@ -198,7 +198,7 @@ def _case(wanted: _Wanted, mapper: Mapper) -> list[str]:
     if covered := _covered(wanted, now, mapper):
         keys["covers"] = covered
     keys |= {"profile": wanted.profile, "event": wanted.event}
-    keys |= {"refuse": now.refuse} if now.refuse else {"expect": now.expect}
+    keys |= {"reject": now.reject} if now.reject else {"expect": now.expect}
     if now.warnings:
         keys["warnings"] = now.warnings
     written = [f"name: {scalar(wanted.name)}"]
@@ -208,17 +208,17 @@ def _case(wanted: _Wanted, mapper: Mapper) -> list[str]:
 
 
 def _covered(wanted: _Wanted, now: Present, mapper: Mapper) -> list[str]:
-    """The rows whose value stands in the output, or for which the event is refused."""
+    """The rows whose value stands in the output, or for which the event is rejected."""
     case = Case.model_validate(
         {
             "name": "new",
             "profile": wanted.profile,
             "event": wanted.event,
-            **({"refuse": now.refuse} if now.refuse else {"expect": now.expect}),
+            **({"reject": now.reject} if now.reject else {"expect": now.expect}),
         }
     )
     found = exercised(case, mapper.tables)
-    shown = {name for name, column in found if now.refuse or column.state in _HELD}
+    shown = {name for name, column in found if now.reject or column.state in _HELD}
     return [
         name
         for name in dict.fromkeys(row.name for plan in mapper.tables.plans for row in plan.rows)

@@ -1,6 +1,6 @@
 """Mutants of the encoders' data: the operations (operations.yaml) and the limits (limits.yaml).
 
-The data is read when its modules are imported; a mutant's change holds within ``in_force()``.
+The data is read when its modules are imported; a mutant's change holds within ``active()``.
 """
 
 import sys
@@ -61,7 +61,7 @@ class SpecMutant:
         return tables
 
     @contextmanager
-    def in_force(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
         """The operation with the change, in place of its own."""
         own = OPERATIONS[self.operation]
         templates = dict(requests.TEMPLATES)
@@ -102,7 +102,7 @@ class LimitMutant:
         return tables
 
     @contextmanager
-    def in_force(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
         """The changed limit in every module that uses it."""
         constant = _CONSTANTS[self.limit]
         own = getattr(limits, constant)

@@ -1,4 +1,4 @@
-"""Requests that the fake must take or refuse, each with the rule that it proves."""
+"""Requests that the fake must take or reject, each with the rule that it proves."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ class FakeCase(BaseModel):
     reasons: list[str] = []
     """Of v2: the reason of each problem."""
     form: str = ""
-    """The form of a refusal: ``list``, ``single`` or ``fields``; empty where it is no matter."""
+    """The form of a rejection: ``list``, ``single`` or ``fields``; empty where it is no matter."""
 
     def told(self) -> str | None:
         """What is wrong with the fake's answer; None if it is as it must be."""
@@ -93,7 +93,7 @@ class FakeBench:
     def killer(self, mutant: FakeMutant) -> str | None:
         """The case that is answered otherwise under a change; None if there is none."""
         rule = mutant.name.removeprefix(PREFIX)
-        with mutant.in_force():
+        with mutant.active():
             return next((rule for case in self._cases if case.rule == rule and case.told()), None)
 
     def unknown(self, names: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ class FakeMutant:
     """All shapes, with the change."""
 
     @contextmanager
-    def in_force(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
         """The changed shapes, in place of those that the fake goes by."""
         own = load()
         kept = _parts(own)
@@ -99,14 +99,14 @@ def _shape_changes(shape: Shape) -> Iterator[tuple[str, Shape]]:
     if shape.required:
         yield "required dropped", replace(shape, required=False)
     if shape.nullable:
-        yield "null refused", replace(shape, nullable=False)
+        yield "null rejected", replace(shape, nullable=False)
     if shape.nonempty:
         yield "nonempty dropped", replace(shape, nonempty=False)
     if shape.one_of:
         yield "one_of dropped", replace(shape, one_of=())
     for value in shape.one_of if len(shape.one_of) > 1 else ():
         others = tuple(other for other in shape.one_of if other != value)
-        yield f"one_of {value} refused", replace(shape, one_of=others)
+        yield f"one_of {value} rejected", replace(shape, one_of=others)
     if shape.pattern:
         yield "pattern dropped", replace(shape, pattern=None)
     if shape.limit:
@@ -114,24 +114,24 @@ def _shape_changes(shape: Shape) -> Iterator[tuple[str, Shape]]:
     if shape.closed:
         yield "unknown keys taken", replace(shape, others=Shape(type="any"))
     elif shape.fields is not None:
-        yield "unknown keys refused", replace(shape, others=None)
+        yield "unknown keys rejected", replace(shape, others=None)
     if shape.choose:
         yield "choose dropped", replace(shape, choose=())
     for group in shape.choose if len(shape.choose) > 1 else ():
         groups = tuple(other for other in shape.choose if other != group)
         what = " with ".join(sorted(group))
-        yield f"choose {what} refused", replace(shape, choose=groups)
+        yield f"choose {what} rejected", replace(shape, choose=groups)
     if shape.any_of:
         yield "any_of dropped", replace(shape, any_of=())
     for path in shape.any_of:
         paths = tuple(other if other != path else "no.such" for other in shape.any_of)
-        yield f"any_of {path} refused", replace(shape, any_of=paths)
+        yield f"any_of {path} rejected", replace(shape, any_of=paths)
     if shape.attributes:
         yield "attributes dropped", replace(shape, attributes=False)
     if shape.control:
         yield "control dropped", replace(shape, control=False)
-    if shape.refuse:
-        yield "refuse dropped", replace(shape, refuse="")
+    if shape.reject:
+        yield "reject dropped", replace(shape, reject="")
 
 
 def _endpoint_changes(endpoint: Endpoint) -> Iterator[tuple[str, Endpoint | None]]:

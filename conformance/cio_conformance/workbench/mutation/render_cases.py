@@ -8,13 +8,13 @@ from typing import Final, Protocol
 from cio_sidecar.mapping.authoring.profiles import TableSet, compile_tables, read_tables
 from cio_sidecar.mapping.errors import TableError
 from cio_sidecar.mapping.model import Table
-from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping_options import MappingOptions
 
 from cio_conformance.cases.golden_cases import Api, Golden
 from cio_conformance.cases.settings import options_of
 from cio_conformance.run.compare import matches
 from cio_conformance.run.result import Profile
-from cio_conformance.run.verdict import REFUSED, plain
+from cio_conformance.run.verdict import REJECTED, plain
 from cio_conformance.workbench.in_process import NOW, Mapper
 
 CHECKS: Final = "the tables' own checks"
@@ -36,7 +36,7 @@ class Mutant(Protocol):
     def applied(self, profile: Profile, tables: dict[str, Table]) -> dict[str, Table] | None:
         """The tables with the change in them; None where the rule is not among them."""
 
-    def in_force(self) -> AbstractContextManager[None]:
+    def active(self) -> AbstractContextManager[None]:
         """Within it the change holds that is not one of tables."""
 
     def favours(self, golden: Golden) -> bool:
@@ -48,7 +48,7 @@ class _Setup:
     """Cases that need the same tables and options."""
 
     profile: Profile
-    options: Options
+    options: MappingOptions
     tables: dict[str, Table]
     built_in: Collection[str]
     compiled: TableSet
@@ -60,7 +60,7 @@ class Bench:
 
     def __init__(self, goldens: Iterable[Golden], overlay: Sequence[tuple[str, str]] = ()) -> None:
         """``overlay``: name and text of the files of a user's own tables. Raises TableError."""
-        setups: dict[tuple[Profile, Options], _Setup] = {}
+        setups: dict[tuple[Profile, MappingOptions], _Setup] = {}
         for golden in goldens:
             profile, options = golden.case.profile, options_of(golden.settings)
             setup = setups.get((profile, options))
@@ -90,7 +90,7 @@ class Bench:
 
     def killer(self, mutant: Mutant) -> str | None:
         """The first case found that comes out otherwise under a change; None if none does."""
-        with mutant.in_force():
+        with mutant.active():
             for setup in self._setups:
                 types = mutant.concerns(setup.compiled)
                 goldens = [each for each in setup.goldens if each.case.event.get("type") in types]
@@ -114,9 +114,9 @@ def _tells(golden: Golden, mapper: Mapper) -> bool:
     try:
         outcome = mapper.send(case.event)
         answer = outcome.answer
-        if answer.status == REFUSED:
+        if answer.status == REJECTED:
             got = sorted((field, reason) for field, reason, _ in answer.violations)
-            return got != sorted((refusal.field, refusal.reason) for refusal in case.refuse)
+            return got != sorted((rejection.field, rejection.reason) for rejection in case.reject)
         if case.expect is None:
             return True
         if sorted(answer.warnings) != sorted(case.warnings):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cio_sidecar.mapping.authoring.profiles import TableSet
-from cio_sidecar.mapping.model import Input, Level, Row, Table, When, join_path, split_path
+from cio_sidecar.mapping.model import Input, Level, Row, Table, When
 from cio_sidecar.mapping.running.transforms import TRANSFORMS
 from cio_sidecar.operations import OPERATIONS
+from cio_sidecar.paths import join_path, split_path
 
 from cio_conformance.cases.golden_cases import Golden
 from cio_conformance.run.result import Profile
@@ -60,7 +61,7 @@ class TableMutant:
             return None
         return {**tables, self.table: table.model_copy(update={self.key: after})}
 
-    def in_force(self) -> AbstractContextManager[None]:
+    def active(self) -> AbstractContextManager[None]:
         """Nothing but tables changes."""
         return nullcontext()
 

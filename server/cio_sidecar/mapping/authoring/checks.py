@@ -9,10 +9,11 @@ from cio_sidecar.mapping.authoring.conditions import Facts, contradiction, cover
 from cio_sidecar.mapping.authoring.reader import no_row_to_remove
 from cio_sidecar.mapping.errors import Mistake, listing
 from cio_sidecar.mapping.event import EVENT_TYPES
-from cio_sidecar.mapping.model import SPREAD, Row, Table, join_path, parents, split_path
+from cio_sidecar.mapping.model import SPREAD, Row, Table
 from cio_sidecar.mapping.running.expressions import TYPES, Expression
 from cio_sidecar.mapping.running.plans import PlanBuilder
 from cio_sidecar.operations import OPERATIONS, Key
+from cio_sidecar.paths import join_path, parents, split_path
 
 _WORDS: Final = {
     "person": "text that identifies a person",
@@ -350,7 +351,7 @@ def _lacks(builder: PlanBuilder) -> list[Mistake]:
             _at(
                 table,
                 "table",
-                f"{event_type} events would all be refused, for no row gives them a "
+                f"{event_type} events would all be rejected, for no row gives them a "
                 f"{' or '.join(keys)}: add one to the table {table.name}",
             )
             for keys in needed

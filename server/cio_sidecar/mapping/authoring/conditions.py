@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cio_sidecar.mapping.model import When, join_path, parents
+from cio_sidecar.mapping.model import When
 from cio_sidecar.mapping.running.expressions import Expression, ExpressionError
+from cio_sidecar.paths import join_path, parents
 
 _PART: Final = re.compile(
     r"""//[^\n]*|"{3}.*?"{3}|'{3}.*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|&&|\|\||\s+|\w+|.""",

@@ -34,7 +34,7 @@ class RowFile(Strict):
         description="Output key; dots nest (data.userId), * is every key of an object."
     )
     level: Literal["required", "highly_recommended", "optional"] = Field(
-        "optional", description="required: an event without a value is refused."
+        "optional", description="required: an event without a value is rejected."
     )
     doc: str = Field("", description="What the row is for, in a sentence.")
     from_: list[InputFile] | None = Field(

@@ -10,8 +10,8 @@ from cio_sidecar.mapping.authoring.checks import check_references, check_tables
 from cio_sidecar.mapping.authoring.reader import parse
 from cio_sidecar.mapping.errors import Mistake, TableError
 from cio_sidecar.mapping.model import Row, Table, extend_rows
-from cio_sidecar.mapping.options import Options
 from cio_sidecar.mapping.running.plans import Choice, Plan, PlanBuilder, fitting
+from cio_sidecar.mapping_options import MappingOptions
 
 PROFILES: Final[dict[str, tuple[str, ...]]] = {
     "documented": ("documented",),
@@ -25,10 +25,10 @@ MAX_ROWS: Final = 100_000
 
 @dataclass(frozen=True)
 class TableSet:
-    """The tables in force, compiled."""
+    """the current tables, compiled."""
 
     profile: str
-    options: Options
+    options: MappingOptions
     tables: dict[str, Table]
     """By name, with the rows of the tables that they extend."""
     choices: dict[str, Choice]
@@ -36,7 +36,7 @@ class TableSet:
     plans: tuple[Plan, ...]
     """Every plan that an event can come to."""
 
-    def rows_in_force(self, name: str) -> tuple[Row, ...]:
+    def effective_rows(self, name: str) -> tuple[Row, ...]:
         """The rows of a table with the shared ones that go with it, in order of output."""
         plans = [plan for plan in self.plans if plan.table.name == name]
         if not plans:
@@ -46,20 +46,20 @@ class TableSet:
 
 
 def load_profile(
-    profile: str, overlay: Iterable[tuple[str, str]] = (), options: Options | None = None
+    profile: str, overlay: Iterable[tuple[str, str]] = (), options: MappingOptions | None = None
 ) -> TableSet:
     """Load and compile a profile.
 
     ``overlay`` gives the ``(file name, text)`` of a user's own tables, which extend the profile's.
     Raises TableError with every mistake in them, and KeyError for an unknown profile.
     """
-    options = options or Options()
+    options = options or MappingOptions()
     tables, built_in = read_tables(profile, overlay, options)
     return compile_tables(profile, tables, built_in, options)
 
 
 def read_tables(
-    profile: str, overlay: Iterable[tuple[str, str]], options: Options
+    profile: str, overlay: Iterable[tuple[str, str]], options: MappingOptions
 ) -> tuple[dict[str, Table], Collection[str]]:
     """The tables of a profile and a user's own by name, each as its files state it, and the names
     of the profile's. Raises as load_profile() does.
@@ -71,7 +71,7 @@ def read_tables(
 
 
 def compile_tables(
-    profile: str, tables: dict[str, Table], built_in: Collection[str], options: Options
+    profile: str, tables: dict[str, Table], built_in: Collection[str], options: MappingOptions
 ) -> TableSet:
     """Compile what read_tables() gives. Raises TableError with every mistake in it."""
     if mistakes := check_references(tables):
@@ -129,7 +129,7 @@ def _folder(folder: str) -> list[tuple[str, str]]:
     ]
 
 
-def _optional(options: Options) -> list[str]:
+def _optional(options: MappingOptions) -> list[str]:
     """The folders of tables that settings turn on."""
     return [
         f"options/{name}"

@@ -1,6 +1,6 @@
 """Reading a mapping table from a YAML file.
 
-A file that can't be used is refused whole, with every mistake by file, line and row. What only the
+A file that can't be used is rejected whole, with every mistake by file, line and row. What only the
 tables together can tell (that an extended table is there, that a key fits the operation) is checked
 in check.py.
 """
@@ -18,21 +18,11 @@ from pydantic_core import ErrorDetails
 from cio_sidecar.mapping.authoring.file_format import InputFile, RowFile, TableFile
 from cio_sidecar.mapping.errors import Mistake, TableError, listing, shorten
 from cio_sidecar.mapping.event import INTEGERS, ROOTS
-from cio_sidecar.mapping.model import (
-    SPREAD,
-    Input,
-    Level,
-    Row,
-    Table,
-    When,
-    extend_rows,
-    is_spread,
-    join_path,
-    split_path,
-)
+from cio_sidecar.mapping.model import SPREAD, Input, Level, Row, Table, When, extend_rows, is_spread
 from cio_sidecar.mapping.running.expressions import Expression, ExpressionError
 from cio_sidecar.mapping.running.transforms import TRANSFORMS
 from cio_sidecar.operations import OPERATIONS
+from cio_sidecar.paths import join_path, split_path
 from cio_sidecar.yaml_lines import Location, YamlError, load
 
 MAX_CHARACTERS: Final = 1_000_000

@@ -11,12 +11,13 @@ from types import CodeType
 from typing import Any, Final
 
 from cio_sidecar.mapping.errors import FieldWarning, Violation
-from cio_sidecar.mapping.model import SPREAD, Input, Level, Row, When, parents, split_path
-from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping.model import SPREAD, Input, Level, Row, When
 from cio_sidecar.mapping.running.dates import dates_to_seconds
 from cio_sidecar.mapping.running.expressions import Expression, compiled
 from cio_sidecar.mapping.running.key_filter import selections
 from cio_sidecar.mapping.running.transforms import ABSENT, TRANSFORMS, UNCHANGED, NoValue
+from cio_sidecar.mapping_options import MappingOptions
+from cio_sidecar.paths import parents, split_path
 
 Output = dict[str, Any]
 Compiled = Callable[[dict[str, Any], list[FieldWarning]], Output]
@@ -29,14 +30,14 @@ MAX_PART_CHARACTERS: Final = 30_000
 """Characters of source after which a function is continued in another part."""
 
 
-def compile_rows(name: str, rows: Iterable[Row], options: Options) -> Compiled:
+def compile_rows(name: str, rows: Iterable[Row], options: MappingOptions) -> Compiled:
     """Make the mapping function of rows, in their order."""
     function: Compiled = _Compiler(options).rows(name, tuple(rows))
     return function
 
 
 def compile_attempt(
-    name: str, rows: Iterable[Row], options: Options
+    name: str, rows: Iterable[Row], options: MappingOptions
 ) -> Callable[[dict[str, Any], list[FieldWarning]], Output | None]:
     """The same, but it returns None as soon as a required row gets no value."""
     return _Compiler(options, gives_up=True).rows(name, tuple(rows))
@@ -47,7 +48,7 @@ def compile_choice(name: str, choices: Sequence[tuple[When | None, Any]]) -> Cal
 
     It takes the event alone, and returns None where none holds.
     """
-    return _Compiler(Options()).choice(name, choices)
+    return _Compiler(MappingOptions()).choice(name, choices)
 
 
 def missing(row: Row) -> Violation:
@@ -96,7 +97,7 @@ def _code(source: str, name: str) -> CodeType:
 class _Compiler:
     """Writes the source of one function, and gathers the constants that it uses."""
 
-    def __init__(self, options: Options, *, gives_up: bool = False) -> None:
+    def __init__(self, options: MappingOptions, *, gives_up: bool = False) -> None:
         self.selected = selections(options)
         self.converts_dates = options.dates == "unix_seconds"
         self.gives_up = gives_up

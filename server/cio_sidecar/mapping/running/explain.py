@@ -9,16 +9,17 @@ from itertools import islice
 from typing import Any, Final
 
 from cio_sidecar.mapping.event import Event
-from cio_sidecar.mapping.model import SPREAD, Input, Level, Row, When, join_path, split_path
-from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping.model import SPREAD, Input, Level, Row, When
 from cio_sidecar.mapping.running.compiler import field_of
 from cio_sidecar.mapping.running.dates import dates_to_seconds
 from cio_sidecar.mapping.running.expressions import compiled
 from cio_sidecar.mapping.running.key_filter import Selection, selections
 from cio_sidecar.mapping.running.plans import Plan
 from cio_sidecar.mapping.running.transforms import ABSENT, TRANSFORMS, NoValue
+from cio_sidecar.mapping_options import MappingOptions
+from cio_sidecar.paths import join_path, split_path
 
-_NO_OPTIONS: Final = Options()
+_NO_OPTIONS: Final = MappingOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ _MOST_KEYS: Final = 1_000
 """How many keys of a row are explained; Customer.io takes 300 attributes."""
 
 
-def explain(plans: list[Plan], event: Event, options: Options) -> list[Explanation]:
+def explain(plans: list[Plan], event: Event, options: MappingOptions) -> list[Explanation]:
     """Where each output key of an event comes from; ``plans`` are those that it went by, in order.
     A key that two rows set is the later row's.
     """
@@ -82,7 +83,7 @@ def _keys(given: Given) -> Iterator[tuple[str, str]]:
                 yield join_path((*path[:-1], key)), inner
 
 
-def rows_given(plan: Plan, event: Event, options: Options = _NO_OPTIONS) -> Iterator[Given]:
+def rows_given(plan: Plan, event: Event, options: MappingOptions = _NO_OPTIONS) -> Iterator[Given]:
     """What each row of a plan gives for an event, in their order."""
     selected = selections(options)
     for row in plan.rows:

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cio_sidecar.mapping.model import split_path
-from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping_options import MappingOptions
+from cio_sidecar.paths import split_path
 
 Selection = Callable[[dict[str, Any]], dict[str, Any]]
 _Tree = dict[str, Any]
 
 
-def selections(options: Options) -> dict[str, Selection]:
+def selections(options: MappingOptions) -> dict[str, Selection]:
     """What an object passes through before it is copied, by its path in the event."""
     found: dict[str, Selection] = {}
     for paths, allow, deny in (

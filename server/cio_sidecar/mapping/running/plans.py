@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 from cio_sidecar.mapping.errors import FieldWarning
 from cio_sidecar.mapping.event import EVENT_TYPES, Event
-from cio_sidecar.mapping.model import PERSON, Input, Level, Row, Table, parents, split_path
-from cio_sidecar.mapping.options import Options
+from cio_sidecar.mapping.model import PERSON, Input, Level, Row, Table
 from cio_sidecar.mapping.running.compiler import (
     Compiled,
     Output,
@@ -15,7 +14,9 @@ from cio_sidecar.mapping.running.compiler import (
     compile_condition,
     compile_rows,
 )
+from cio_sidecar.mapping_options import MappingOptions
 from cio_sidecar.operations import OPERATIONS
+from cio_sidecar.paths import parents, split_path
 
 
 @dataclass(slots=True, eq=False)
@@ -25,7 +26,7 @@ class Plan:
     table: Table
     event_type: str
     rows: tuple[Row, ...]
-    """Every row in force: the table's own, then those that are shared, in order of output."""
+    """Every effective row: the table's own, then those that are shared, in order of output."""
     map: Compiled
     """Gives the operation's keys; the violations of required rows stand under MISSING."""
     attempt: Callable[[Event, list[FieldWarning]], Output | None]
@@ -71,7 +72,7 @@ class PlanBuilder:
     tables: Mapping[str, Table]
     first: Iterable[str]
     """Names of tables in the order in which their conditions are tried."""
-    options: Options
+    options: MappingOptions
     _plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
 
     def choices(self) -> dict[str, Choice]:

@@ -45,7 +45,7 @@ _APPLE: Final = frozenset(
 )
 _LONGEST_EMAIL: Final = 320
 _MOST_DIGITS: Final = 100
-"""More than any moment has; int() itself refuses more than 4,300."""
+"""More than any moment has; int() itself rejects more than 4,300."""
 _EXACT_INTEGERS: Final = 2.0**53
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_SECONDS: Final = 86_400

@@ -194,20 +194,20 @@ class ReplayDeadLettersRequest(_message.Message):
     def __init__(self, filter: _Optional[_Union[DeadLetterFilter, _Mapping]] = ..., all: _Optional[bool] = ..., reveal: _Optional[bool] = ...) -> None: ...
 
 class ReplayDeadLettersResponse(_message.Message):
-    __slots__ = ("replayed", "dropped", "refused", "refusals", "not_found")
+    __slots__ = ("replayed", "dropped", "rejected", "rejections", "not_found")
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
-    REFUSED_FIELD_NUMBER: _ClassVar[int]
-    REFUSALS_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    REJECTIONS_FIELD_NUMBER: _ClassVar[int]
     NOT_FOUND_FIELD_NUMBER: _ClassVar[int]
     replayed: int
     dropped: int
-    refused: int
-    refusals: _containers.RepeatedCompositeFieldContainer[RefusedReplay]
+    rejected: int
+    rejections: _containers.RepeatedCompositeFieldContainer[RejectedReplay]
     not_found: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, replayed: _Optional[int] = ..., dropped: _Optional[int] = ..., refused: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[RefusedReplay, _Mapping]]] = ..., not_found: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, replayed: _Optional[int] = ..., dropped: _Optional[int] = ..., rejected: _Optional[int] = ..., rejections: _Optional[_Iterable[_Union[RejectedReplay, _Mapping]]] = ..., not_found: _Optional[_Iterable[str]] = ...) -> None: ...
 
-class RefusedReplay(_message.Message):
+class RejectedReplay(_message.Message):
     __slots__ = ("message_id", "violations")
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     VIOLATIONS_FIELD_NUMBER: _ClassVar[int]

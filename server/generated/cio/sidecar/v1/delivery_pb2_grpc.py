@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DeliveryServiceStub:
-    """Shows what is being delivered, and what Customer.io refused for good: the
+    """Shows what is being delivered, and what Customer.io rejected permanently: the
     dead letters.
 
     Personal data is masked unless a request says `reveal`: values of the event,
@@ -37,7 +37,7 @@ class DeliveryServiceStub:
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk refused).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
     """
 
     def __init__(self, channel):
@@ -94,7 +94,7 @@ class DeliveryServiceStub:
 
 
 class DeliveryServiceServicer:
-    """Shows what is being delivered, and what Customer.io refused for good: the
+    """Shows what is being delivered, and what Customer.io rejected permanently: the
     dead letters.
 
     Personal data is masked unless a request says `reveal`: values of the event,
@@ -105,7 +105,7 @@ class DeliveryServiceServicer:
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk refused).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
     """
 
     def GetStats(self, request, context):
@@ -130,10 +130,10 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReplayDeadLetters(self, request, context):
-        """Maps the events of dead letters again, with the tables in force now, and
+        """Maps the events of dead letters again, with the current tables, and
         puts them at the end of the queue under the same message_id. Each leaves
         the dead letters in the transaction in which it enters the queue. An event
-        that the tables refuse stays a dead letter, and is named with the reasons.
+        that the tables reject stays a dead letter, and is named with the reasons.
         Those that die again meanwhile are not replayed once more.
 
         Answers after every few hundred dead letters, so that a call that ends
@@ -145,7 +145,7 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PurgeDeadLetters(self, request, context):
-        """Removes dead letters for good. A call that ends early has removed some.
+        """Removes dead letters permanently. A call that ends early has removed some.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,7 +241,7 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeliveryService:
-    """Shows what is being delivered, and what Customer.io refused for good: the
+    """Shows what is being delivered, and what Customer.io rejected permanently: the
     dead letters.
 
     Personal data is masked unless a request says `reveal`: values of the event,
@@ -252,7 +252,7 @@ class DeliveryService:
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk refused).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
     """
 
     @staticmethod

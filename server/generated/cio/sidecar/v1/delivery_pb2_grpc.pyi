@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DeliveryServiceStub:
-    """Shows what is being delivered, and what Customer.io refused for good: the
+    """Shows what is being delivered, and what Customer.io rejected permanently: the
     dead letters.
 
     Personal data is masked unless a request says `reveal`: values of the event,
@@ -38,7 +38,7 @@ class DeliveryServiceStub:
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk refused).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
     """
 
     @_typing.overload
@@ -52,10 +52,10 @@ class DeliveryServiceStub:
     GetDeadLetter: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.GetDeadLetterRequest, _delivery_pb2.GetDeadLetterResponse]
     """Shows one dead letter whole. NOT_FOUND where there is none."""
     ReplayDeadLetters: _grpc.UnaryStreamMultiCallable[_delivery_pb2.ReplayDeadLettersRequest, _delivery_pb2.ReplayDeadLettersResponse]
-    """Maps the events of dead letters again, with the tables in force now, and
+    """Maps the events of dead letters again, with the current tables, and
     puts them at the end of the queue under the same message_id. Each leaves
     the dead letters in the transaction in which it enters the queue. An event
-    that the tables refuse stays a dead letter, and is named with the reasons.
+    that the tables reject stays a dead letter, and is named with the reasons.
     Those that die again meanwhile are not replayed once more.
 
     Answers after every few hundred dead letters, so that a call that ends
@@ -63,7 +63,7 @@ class DeliveryServiceStub:
     calling again goes on from there.
     """
     PurgeDeadLetters: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.PurgeDeadLettersRequest, _delivery_pb2.PurgeDeadLettersResponse]
-    """Removes dead letters for good. A call that ends early has removed some."""
+    """Removes dead letters permanently. A call that ends early has removed some."""
     ExportDeadLetters: _grpc.UnaryStreamMultiCallable[_delivery_pb2.ExportDeadLettersRequest, _delivery_pb2.ExportDeadLettersResponse]
     """Gives dead letters whole, those accepted first first."""
     Pause: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.PauseRequest, _delivery_pb2.PauseResponse]
@@ -83,7 +83,7 @@ class DeliveryServiceStub:
 
 @_typing.type_check_only
 class DeliveryServiceAsyncStub(DeliveryServiceStub):
-    """Shows what is being delivered, and what Customer.io refused for good: the
+    """Shows what is being delivered, and what Customer.io rejected permanently: the
     dead letters.
 
     Personal data is masked unless a request says `reveal`: values of the event,
@@ -94,7 +94,7 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk refused).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -105,10 +105,10 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     GetDeadLetter: _aio.UnaryUnaryMultiCallable[_delivery_pb2.GetDeadLetterRequest, _delivery_pb2.GetDeadLetterResponse]  # type: ignore[assignment]
     """Shows one dead letter whole. NOT_FOUND where there is none."""
     ReplayDeadLetters: _aio.UnaryStreamMultiCallable[_delivery_pb2.ReplayDeadLettersRequest, _delivery_pb2.ReplayDeadLettersResponse]  # type: ignore[assignment]
-    """Maps the events of dead letters again, with the tables in force now, and
+    """Maps the events of dead letters again, with the current tables, and
     puts them at the end of the queue under the same message_id. Each leaves
     the dead letters in the transaction in which it enters the queue. An event
-    that the tables refuse stays a dead letter, and is named with the reasons.
+    that the tables reject stays a dead letter, and is named with the reasons.
     Those that die again meanwhile are not replayed once more.
 
     Answers after every few hundred dead letters, so that a call that ends
@@ -116,7 +116,7 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     calling again goes on from there.
     """
     PurgeDeadLetters: _aio.UnaryUnaryMultiCallable[_delivery_pb2.PurgeDeadLettersRequest, _delivery_pb2.PurgeDeadLettersResponse]  # type: ignore[assignment]
-    """Removes dead letters for good. A call that ends early has removed some."""
+    """Removes dead letters permanently. A call that ends early has removed some."""
     ExportDeadLetters: _aio.UnaryStreamMultiCallable[_delivery_pb2.ExportDeadLettersRequest, _delivery_pb2.ExportDeadLettersResponse]  # type: ignore[assignment]
     """Gives dead letters whole, those accepted first first."""
     Pause: _aio.UnaryUnaryMultiCallable[_delivery_pb2.PauseRequest, _delivery_pb2.PauseResponse]  # type: ignore[assignment]
@@ -135,7 +135,7 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """
 
 class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows what is being delivered, and what Customer.io refused for good: the
+    """Shows what is being delivered, and what Customer.io rejected permanently: the
     dead letters.
 
     Personal data is masked unless a request says `reveal`: values of the event,
@@ -146,7 +146,7 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk refused).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
     """
 
     @_abc_1.abstractmethod
@@ -179,10 +179,10 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_pb2.ReplayDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_delivery_pb2.ReplayDeadLettersResponse], _abc.AsyncIterator[_delivery_pb2.ReplayDeadLettersResponse]]:
-        """Maps the events of dead letters again, with the tables in force now, and
+        """Maps the events of dead letters again, with the current tables, and
         puts them at the end of the queue under the same message_id. Each leaves
         the dead letters in the transaction in which it enters the queue. An event
-        that the tables refuse stays a dead letter, and is named with the reasons.
+        that the tables reject stays a dead letter, and is named with the reasons.
         Those that die again meanwhile are not replayed once more.
 
         Answers after every few hundred dead letters, so that a call that ends
@@ -196,7 +196,7 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_pb2.PurgeDeadLettersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.PurgeDeadLettersResponse, _abc.Awaitable[_delivery_pb2.PurgeDeadLettersResponse]]:
-        """Removes dead letters for good. A call that ends early has removed some."""
+        """Removes dead letters permanently. A call that ends early has removed some."""
 
     @_abc_1.abstractmethod
     def ExportDeadLetters(

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from cio.sidecar.v1 import event_pb2 as cio_dot_sidecar_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63io/sidecar/v1/ingest.proto\x12\x0e\x63io.sidecar.v1\x1a\x1a\x63io/sidecar/v1/event.proto\"3\n\x0bSendRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.cio.sidecar.v1.Event\";\n\x0cSendResponse\x12+\n\x06result\x18\x01 \x01(\x0b\x32\x1b.cio.sidecar.v1.EventResult\"9\n\x10SendBatchRequest\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.cio.sidecar.v1.Event\"A\n\x11SendBatchResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.cio.sidecar.v1.EventResult\"H\n\rStreamRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x15.cio.sidecar.v1.Event\"Q\n\x0eStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12-\n\x07results\x18\x02 \x03(\x0b\x32\x1c.cio.sidecar.v1.StreamResult\"\\\n\x0cStreamResult\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\x12+\n\x06result\x18\x03 \x01(\x0b\x32\x1b.cio.sidecar.v1.EventResult\"\xb2\x01\n\x0b\x45ventResult\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.cio.sidecar.v1.EventStatus\x12\x32\n\nviolations\x18\x03 \x03(\x0b\x32\x1e.cio.sidecar.v1.FieldViolation\x12.\n\x08warnings\x18\x04 \x03(\x0b\x32\x1c.cio.sidecar.v1.FieldWarning\"D\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"2\n\x0c\x46ieldWarning\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t*|\n\x0b\x45ventStatus\x12\x1c\n\x18\x45VENT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45VENT_STATUS_ACCEPTED\x10\x01\x12\x1a\n\x16\x45VENT_STATUS_DUPLICATE\x10\x02\x12\x18\n\x14\x45VENT_STATUS_REFUSED\x10\x03\x32\xf1\x01\n\rIngestService\x12\x41\n\x04Send\x12\x1b.cio.sidecar.v1.SendRequest\x1a\x1c.cio.sidecar.v1.SendResponse\x12P\n\tSendBatch\x12 .cio.sidecar.v1.SendBatchRequest\x1a!.cio.sidecar.v1.SendBatchResponse\x12K\n\x06Stream\x12\x1d.cio.sidecar.v1.StreamRequest\x1a\x1e.cio.sidecar.v1.StreamResponse(\x01\x30\x01\x42,\n\x0e\x63io.sidecar.v1P\x01Z\x18\x63io/sidecar/v1;sidecarv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63io/sidecar/v1/ingest.proto\x12\x0e\x63io.sidecar.v1\x1a\x1a\x63io/sidecar/v1/event.proto\"3\n\x0bSendRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.cio.sidecar.v1.Event\";\n\x0cSendResponse\x12+\n\x06result\x18\x01 \x01(\x0b\x32\x1b.cio.sidecar.v1.EventResult\"9\n\x10SendBatchRequest\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.cio.sidecar.v1.Event\"A\n\x11SendBatchResponse\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.cio.sidecar.v1.EventResult\"H\n\rStreamRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x15.cio.sidecar.v1.Event\"Q\n\x0eStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12-\n\x07results\x18\x02 \x03(\x0b\x32\x1c.cio.sidecar.v1.StreamResult\"\\\n\x0cStreamResult\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\x12+\n\x06result\x18\x03 \x01(\x0b\x32\x1b.cio.sidecar.v1.EventResult\"\xb2\x01\n\x0b\x45ventResult\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.cio.sidecar.v1.EventStatus\x12\x32\n\nviolations\x18\x03 \x03(\x0b\x32\x1e.cio.sidecar.v1.FieldViolation\x12.\n\x08warnings\x18\x04 \x03(\x0b\x32\x1c.cio.sidecar.v1.FieldWarning\"D\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"2\n\x0c\x46ieldWarning\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t*}\n\x0b\x45ventStatus\x12\x1c\n\x18\x45VENT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45VENT_STATUS_ACCEPTED\x10\x01\x12\x1a\n\x16\x45VENT_STATUS_DUPLICATE\x10\x02\x12\x19\n\x15\x45VENT_STATUS_REJECTED\x10\x03\x32\xf1\x01\n\rIngestService\x12\x41\n\x04Send\x12\x1b.cio.sidecar.v1.SendRequest\x1a\x1c.cio.sidecar.v1.SendResponse\x12P\n\tSendBatch\x12 .cio.sidecar.v1.SendBatchRequest\x1a!.cio.sidecar.v1.SendBatchResponse\x12K\n\x06Stream\x12\x1d.cio.sidecar.v1.StreamRequest\x1a\x1e.cio.sidecar.v1.StreamResponse(\x01\x30\x01\x42,\n\x0e\x63io.sidecar.v1P\x01Z\x18\x63io/sidecar/v1;sidecarv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016cio.sidecar.v1P\001Z\030cio/sidecar/v1;sidecarv1'
   _globals['_EVENTSTATUS']._serialized_start=869
-  _globals['_EVENTSTATUS']._serialized_end=993
+  _globals['_EVENTSTATUS']._serialized_end=994
   _globals['_SENDREQUEST']._serialized_start=75
   _globals['_SENDREQUEST']._serialized_end=126
   _globals['_SENDRESPONSE']._serialized_start=128
@@ -55,6 +55,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FIELDVIOLATION']._serialized_end=815
   _globals['_FIELDWARNING']._serialized_start=817
   _globals['_FIELDWARNING']._serialized_end=867
-  _globals['_INGESTSERVICE']._serialized_start=996
-  _globals['_INGESTSERVICE']._serialized_end=1237
+  _globals['_INGESTSERVICE']._serialized_start=997
+  _globals['_INGESTSERVICE']._serialized_end=1238
 # @@protoc_insertion_point(module_scope)

@@ -13,11 +13,11 @@ class EventStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_STATUS_UNSPECIFIED: _ClassVar[EventStatus]
     EVENT_STATUS_ACCEPTED: _ClassVar[EventStatus]
     EVENT_STATUS_DUPLICATE: _ClassVar[EventStatus]
-    EVENT_STATUS_REFUSED: _ClassVar[EventStatus]
+    EVENT_STATUS_REJECTED: _ClassVar[EventStatus]
 EVENT_STATUS_UNSPECIFIED: EventStatus
 EVENT_STATUS_ACCEPTED: EventStatus
 EVENT_STATUS_DUPLICATE: EventStatus
-EVENT_STATUS_REFUSED: EventStatus
+EVENT_STATUS_REJECTED: EventStatus
 
 class SendRequest(_message.Message):
     __slots__ = ("event",)

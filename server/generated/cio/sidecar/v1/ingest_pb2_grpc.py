@@ -33,7 +33,7 @@ class IngestServiceStub:
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk refused the write; nothing was accepted: send again).
+    down, or the disk rejected the write; nothing was accepted: send again).
     """
 
     def __init__(self, channel):
@@ -67,11 +67,11 @@ class IngestServiceServicer:
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk refused the write; nothing was accepted: send again).
+    down, or the disk rejected the write; nothing was accepted: send again).
     """
 
     def Send(self, request, context):
-        """Accepts one event. A refused event is INVALID_ARGUMENT.
+        """Accepts one event. A rejected event is INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,7 +79,7 @@ class IngestServiceServicer:
 
     def SendBatch(self, request, context):
         """Accepts many events. The good ones are accepted and the bad ones named:
-        the call is OK even if every event was refused.
+        the call is OK even if every event was rejected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,7 +128,7 @@ class IngestService:
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk refused the write; nothing was accepted: send again).
+    down, or the disk rejected the write; nothing was accepted: send again).
     """
 
     @staticmethod

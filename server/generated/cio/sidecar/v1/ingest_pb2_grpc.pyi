@@ -34,7 +34,7 @@ class IngestServiceStub:
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk refused the write; nothing was accepted: send again).
+    down, or the disk rejected the write; nothing was accepted: send again).
     """
 
     @_typing.overload
@@ -42,10 +42,10 @@ class IngestServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> IngestServiceAsyncStub: ...
     Send: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.SendRequest, _ingest_pb2.SendResponse]
-    """Accepts one event. A refused event is INVALID_ARGUMENT."""
+    """Accepts one event. A rejected event is INVALID_ARGUMENT."""
     SendBatch: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.SendBatchRequest, _ingest_pb2.SendBatchResponse]
     """Accepts many events. The good ones are accepted and the bad ones named:
-    the call is OK even if every event was refused.
+    the call is OK even if every event was rejected.
     """
     Stream: _grpc.StreamStreamMultiCallable[_ingest_pb2.StreamRequest, _ingest_pb2.StreamResponse]
     """Accepts events for as long as the caller likes. Acks come in order, and one
@@ -62,15 +62,15 @@ class IngestServiceAsyncStub(IngestServiceStub):
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk refused the write; nothing was accepted: send again).
+    down, or the disk rejected the write; nothing was accepted: send again).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Send: _aio.UnaryUnaryMultiCallable[_ingest_pb2.SendRequest, _ingest_pb2.SendResponse]  # type: ignore[assignment]
-    """Accepts one event. A refused event is INVALID_ARGUMENT."""
+    """Accepts one event. A rejected event is INVALID_ARGUMENT."""
     SendBatch: _aio.UnaryUnaryMultiCallable[_ingest_pb2.SendBatchRequest, _ingest_pb2.SendBatchResponse]  # type: ignore[assignment]
     """Accepts many events. The good ones are accepted and the bad ones named:
-    the call is OK even if every event was refused.
+    the call is OK even if every event was rejected.
     """
     Stream: _aio.StreamStreamMultiCallable[_ingest_pb2.StreamRequest, _ingest_pb2.StreamResponse]  # type: ignore[assignment]
     """Accepts events for as long as the caller likes. Acks come in order, and one
@@ -86,7 +86,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk refused the write; nothing was accepted: send again).
+    down, or the disk rejected the write; nothing was accepted: send again).
     """
 
     @_abc_1.abstractmethod
@@ -95,7 +95,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.SendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.SendResponse, _abc.Awaitable[_ingest_pb2.SendResponse]]:
-        """Accepts one event. A refused event is INVALID_ARGUMENT."""
+        """Accepts one event. A rejected event is INVALID_ARGUMENT."""
 
     @_abc_1.abstractmethod
     def SendBatch(
@@ -104,7 +104,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.SendBatchResponse, _abc.Awaitable[_ingest_pb2.SendBatchResponse]]:
         """Accepts many events. The good ones are accepted and the bad ones named:
-        the call is OK even if every event was refused.
+        the call is OK even if every event was rejected.
         """
 
     @_abc_1.abstractmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class MappingServiceStub:
-    """Shows the mapping tables in force, and what they make of an event.
+    """Shows the mapping tables current, and what they make of an event.
     """
 
     def __init__(self, channel):
@@ -53,11 +53,11 @@ class MappingServiceStub:
 
 
 class MappingServiceServicer:
-    """Shows the mapping tables in force, and what they make of an event.
+    """Shows the mapping tables current, and what they make of an event.
     """
 
     def ListTables(self, request, context):
-        """Lists the tables in force.
+        """Lists the current tables.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,7 +72,7 @@ class MappingServiceServicer:
 
     def Render(self, request, context):
         """Dry run: what Customer.io would be asked for an event. Nothing is stored
-        or sent. A refused event is INVALID_ARGUMENT, as in IngestService.Send.
+        or sent. A rejected event is INVALID_ARGUMENT, as in IngestService.Send.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,7 +105,7 @@ def add_MappingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MappingService:
-    """Shows the mapping tables in force, and what they make of an event.
+    """Shows the mapping tables current, and what they make of an event.
     """
 
     @staticmethod

@@ -27,37 +27,37 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MappingServiceStub:
-    """Shows the mapping tables in force, and what they make of an event."""
+    """Shows the mapping tables current, and what they make of an event."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MappingServiceAsyncStub: ...
     ListTables: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.ListTablesRequest, _mapping_pb2.ListTablesResponse]
-    """Lists the tables in force."""
+    """Lists the current tables."""
     GetTable: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.GetTableRequest, _mapping_pb2.GetTableResponse]
     """Shows one table. NOT_FOUND names the tables there are."""
     Render: _grpc.UnaryUnaryMultiCallable[_mapping_pb2.RenderRequest, _mapping_pb2.RenderResponse]
     """Dry run: what Customer.io would be asked for an event. Nothing is stored
-    or sent. A refused event is INVALID_ARGUMENT, as in IngestService.Send.
+    or sent. A rejected event is INVALID_ARGUMENT, as in IngestService.Send.
     """
 
 @_typing.type_check_only
 class MappingServiceAsyncStub(MappingServiceStub):
-    """Shows the mapping tables in force, and what they make of an event."""
+    """Shows the mapping tables current, and what they make of an event."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListTables: _aio.UnaryUnaryMultiCallable[_mapping_pb2.ListTablesRequest, _mapping_pb2.ListTablesResponse]  # type: ignore[assignment]
-    """Lists the tables in force."""
+    """Lists the current tables."""
     GetTable: _aio.UnaryUnaryMultiCallable[_mapping_pb2.GetTableRequest, _mapping_pb2.GetTableResponse]  # type: ignore[assignment]
     """Shows one table. NOT_FOUND names the tables there are."""
     Render: _aio.UnaryUnaryMultiCallable[_mapping_pb2.RenderRequest, _mapping_pb2.RenderResponse]  # type: ignore[assignment]
     """Dry run: what Customer.io would be asked for an event. Nothing is stored
-    or sent. A refused event is INVALID_ARGUMENT, as in IngestService.Send.
+    or sent. A rejected event is INVALID_ARGUMENT, as in IngestService.Send.
     """
 
 class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows the mapping tables in force, and what they make of an event."""
+    """Shows the mapping tables current, and what they make of an event."""
 
     @_abc_1.abstractmethod
     def ListTables(
@@ -65,7 +65,7 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mapping_pb2.ListTablesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_mapping_pb2.ListTablesResponse, _abc.Awaitable[_mapping_pb2.ListTablesResponse]]:
-        """Lists the tables in force."""
+        """Lists the current tables."""
 
     @_abc_1.abstractmethod
     def GetTable(
@@ -82,7 +82,7 @@ class MappingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_mapping_pb2.RenderResponse, _abc.Awaitable[_mapping_pb2.RenderResponse]]:
         """Dry run: what Customer.io would be asked for an event. Nothing is stored
-        or sent. A refused event is INVALID_ARGUMENT, as in IngestService.Send.
+        or sent. A rejected event is INVALID_ARGUMENT, as in IngestService.Send.
         """
 
 def add_MappingServiceServicer_to_server(servicer: MappingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

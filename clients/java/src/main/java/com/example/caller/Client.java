@@ -106,7 +106,7 @@ final class Client implements AutoCloseable {
    * Hands one event over, and returns when it is on the sidecar's disk.
    *
    * @param patience how long to try at all; each attempt has a deadline of its own
-   * @throws Refused where the event can't be used as it is
+   * @throws Rejected where the event can't be used as it is
    */
   EventResult send(Event event, Duration patience) throws InterruptedException {
     SendRequest request = SendRequest.newBuilder().setEvent(Events.withId(event)).build();
@@ -118,7 +118,7 @@ final class Client implements AutoCloseable {
 
   /**
    * Hands many events over, at most 16 MiB together, and returns a result for each, in order. Bad
-   * events are refused by their results; the others are accepted.
+   * events are rejected by their results; the others are accepted.
    */
   List<EventResult> sendBatch(List<Event> events, Duration patience) throws InterruptedException {
     SendBatchRequest request =

@@ -123,7 +123,7 @@ final class Driver {
       RuntimeException failure = null;
       try {
         results = client.sendBatch(batch, PATIENCE);
-      } catch (Refused | StatusRuntimeException failed) {
+      } catch (Rejected | StatusRuntimeException failed) {
         failure = failed;
       }
       for (int index = 0; index < batch.size(); index++) {
@@ -151,7 +151,7 @@ final class Driver {
   private static Receipt settle(Event event, Call call) {
     try {
       return Receipt.of(event, call.make());
-    } catch (Refused | StatusRuntimeException failure) {
+    } catch (Rejected | StatusRuntimeException failure) {
       return Receipt.of(event, failure);
     } catch (InterruptedException unexpected) {
       throw new IllegalStateException(unexpected);
@@ -289,14 +289,14 @@ final class Driver {
     }
 
     static Receipt of(Event event, RuntimeException failure) {
-      if (failure instanceof Refused refused) {
+      if (failure instanceof Rejected rejected) {
         List<Violation> violations =
-            refused.violations().stream()
+            rejected.violations().stream()
                 .map(
                     each ->
                         new Violation(each.getField(), each.getReason(), each.getDescription()))
                 .toList();
-        return new Receipt(event.getMessageId(), "refused", violations, null, null, null);
+        return new Receipt(event.getMessageId(), "rejected", violations, null, null, null);
       }
       var status = ((StatusRuntimeException) failure).getStatus();
       return new Receipt(

@@ -60,7 +60,7 @@ final class EventStream implements AutoCloseable {
    * Puts events on the stream, as one message, and waits while too many are not acked. What becomes
    * of them is told to {@code onResult}.
    *
-   * @throws StatusRuntimeException where the stream has ended for good
+   * @throws StatusRuntimeException where the stream has ended permanently
    */
   synchronized void send(Event... events) throws InterruptedException {
     while (!ended && waiting.size() + sent.size() >= MAX_UNACKED) {
@@ -186,7 +186,7 @@ final class EventStream implements AutoCloseable {
   /** A new exception each time, with the trace of the thread that it is thrown in. */
   private void throwFailure() {
     if (failure != null) {
-      throw Retry.refusal(
+      throw Retry.rejection(
           new StatusRuntimeException(failure.getStatus(), failure.getTrailers()));
     }
   }

@@ -24,7 +24,7 @@ final class Example {
     try (Client client = Client.connect(target, System.getenv("CIO_TLS_CA_FILE"))) {
       one(client);
       batch(client);
-      refused(client);
+      rejected(client);
       stream(client);
     }
   }
@@ -56,12 +56,12 @@ final class Example {
   }
 
   /** An event of nobody, and what is wrong with it. */
-  private static void refused(Client client) throws InterruptedException {
+  private static void rejected(Client client) throws InterruptedException {
     try {
       client.send(track("", "Order Completed", Events.map(Map.of())), PATIENCE);
-    } catch (Refused refused) {
-      for (FieldViolation violation : refused.violations()) {
-        System.out.println("refused: " + violation.getField() + " " + violation.getReason());
+    } catch (Rejected rejected) {
+      for (FieldViolation violation : rejected.violations()) {
+        System.out.println("rejected: " + violation.getField() + " " + violation.getReason());
       }
     }
   }
@@ -73,7 +73,7 @@ final class Example {
         client.stream(
             PATIENCE,
             (event, result) -> {
-              if (result.getStatus() == EventStatus.EVENT_STATUS_REFUSED) {
+              if (result.getStatus() == EventStatus.EVENT_STATUS_REJECTED) {
                 System.err.println(event.getMessageId() + " " + result.getViolationsList());
               } else {
                 acked.incrementAndGet();

@@ -23,7 +23,7 @@ final class Retry {
   /**
    * Calls until success, or a failure that would only come again, or the deadline.
    *
-   * @throws Refused where the failure names fields
+   * @throws Rejected where the failure names fields
    * @throws StatusRuntimeException for any other, the last one at the deadline
    */
   static <T> T until(Deadline deadline, Supplier<T> call) throws InterruptedException {
@@ -34,7 +34,7 @@ final class Retry {
         Optional<Duration> pause = pause(failure, attempt);
         if (pause.isEmpty()
             || deadline.timeRemaining(TimeUnit.MILLISECONDS) <= pause.get().toMillis()) {
-          throw refusal(failure);
+          throw rejection(failure);
         }
         Thread.sleep(pause.get().toMillis());
       }
@@ -58,10 +58,10 @@ final class Retry {
     };
   }
 
-  /** A {@link Refused} of a failure that names fields, and any other as it is. */
-  static RuntimeException refusal(StatusRuntimeException failure) {
+  /** A {@link Rejected} of a failure that names fields, and any other as it is. */
+  static RuntimeException rejection(StatusRuntimeException failure) {
     return detail(failure, BadRequest.class)
-        .<RuntimeException>map(bad -> new Refused(bad.getFieldViolationsList()))
+        .<RuntimeException>map(bad -> new Rejected(bad.getFieldViolationsList()))
         .orElse(failure);
   }
 

@@ -1,4 +1,4 @@
-"""`bless`: the goldens of cases that fail become what the tables give, and nothing else changes."""
+"""`update`: the goldens of failing cases become what the tables give; nothing else changes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.conformance.support import invoke
 from tests.conformance.test_direct import CASES, NO_NAMES
 
 
-def bless(folder: Path, *arguments: str | Path) -> Result:
-    options = ["bless", "--fixtures", folder, *arguments]
+def update(folder: Path, *arguments: str | Path) -> Result:
+    options = ["update", "--fixtures", folder, *arguments]
     result = CliRunner().invoke(main, [str(each) for each in options])
     assert "Traceback" not in result.output
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -58,33 +58,33 @@ def test_a_claim_of_a_row_that_is_gone_is_named_and_left_for_a_person(
 ) -> None:
     claim = "  - name: an order\n    covers: [default.name, default.data.userId]\n"
     (cases / "shop.yaml").write_text(CASES.replace("  - name: an order\n", claim))
-    assert "stale" not in bless(cases, "--check").output
+    assert "stale" not in update(cases, "--check").output
     (overlay / "own.yaml").write_text("table: default\nrows: [{key: data.userId, remove: true}]\n")
     for check in ["--check"], []:
-        result = bless(cases, "--overlay", overlay, *check)
+        result = update(cases, "--overlay", overlay, *check)
         assert result.output.splitlines()[-2:] == [
-            "stale claim, mend it by hand: shop: an order: covers default.data.userId, but there "
+            "stale claim, fix it by hand: shop: an order: covers default.data.userId, but there "
             "is no such row",
             f"{'would rewrite' if check else 'rewrote'} 2 of 3 cases, in 1 file",
         ]
     assert claim in (cases / "shop.yaml").read_text()
-    # It stays until it is mended, whether the case passes or not.
-    result = bless(cases, "--overlay", overlay)
+    # It stays until it is fixed, whether the case passes or not.
+    result = update(cases, "--overlay", overlay)
     assert (result.exit_code, result.output.count("stale claim")) == (0, 1)
 
 
 def test_nothing_to_change_exits_0_and_touches_no_file(cases: Path) -> None:
     written = (cases / "shop.yaml").stat().st_mtime_ns
-    result = bless(cases)
+    result = update(cases)
     assert (result.exit_code, result.output) == (0, "rewrote 0 of 3 cases, in 0 files\n")
-    assert bless(cases, "--check").exit_code == 0
+    assert update(cases, "--check").exit_code == 0
     assert (cases / "shop.yaml").stat().st_mtime_ns == written
 
 
 def test_a_changed_row_changes_its_values_alone_and_shows_the_difference(
     cases: Path, overlay: Path
 ) -> None:
-    result = bless(cases, "--overlay", overlay)
+    result = update(cases, "--overlay", overlay)
     assert result.exit_code == 0, result.output
     after = (cases / "shop.yaml").read_text()
     assert after == CASES.replace("userId: ann}", "userId: somebody}")
@@ -96,11 +96,11 @@ def test_a_changed_row_changes_its_values_alone_and_shows_the_difference(
     assert "+           body: {data: {total: 5, userId: somebody}, name" in result.output
     assert result.output.splitlines()[-1] == "rewrote 2 of 3 cases, in 1 file"
     assert passes(cases, "--overlay", overlay)
-    assert bless(cases, "--overlay", overlay).output == "rewrote 0 of 3 cases, in 0 files\n"
+    assert update(cases, "--overlay", overlay).output == "rewrote 0 of 3 cases, in 0 files\n"
 
 
 def test_check_shows_the_same_difference_and_writes_nothing(cases: Path, overlay: Path) -> None:
-    result = bless(cases, "--overlay", overlay, "--check")
+    result = update(cases, "--overlay", overlay, "--check")
     assert result.exit_code == 1
     assert "+           body: {data: {total: 5, userId: somebody}, name" in result.output
     assert result.output.splitlines()[-1] == "would rewrite 2 of 3 cases, in 1 file"
@@ -108,7 +108,7 @@ def test_check_shows_the_same_difference_and_writes_nothing(cases: Path, overlay
 
 
 def test_a_filter_narrows_what_is_rewritten(cases: Path, overlay: Path) -> None:
-    assert bless(cases, "--overlay", overlay, "--filter", "an order").exit_code == 0
+    assert update(cases, "--overlay", overlay, "--filter", "an order").exit_code == 0
     after = (cases / "shop.yaml").read_text()
     assert [old[:30] for old, _ in changed(CASES, after)] == [
         "body: {data: {total: 5, userId",
@@ -121,7 +121,7 @@ def test_a_case_that_is_known_to_fail_is_left_alone(
 ) -> None:
     known = tmp_path / "known.txt"
     known.write_text("shop: an order [standard, v1]\n")
-    result = bless(cases, "--overlay", overlay, "--known-failing", known)
+    result = update(cases, "--overlay", overlay, "--known-failing", known)
     assert result.exit_code == 0
     assert f"left alone shop: an order: {known}:1 lists it as failing\n" in result.output
     after = (cases / "shop.yaml").read_text()
@@ -129,26 +129,26 @@ def test_a_case_that_is_known_to_fail_is_left_alone(
     assert "{data: {userId: somebody}" in after
 
 
-REFUSED = CASES.replace("messageId: order-1, userId: ann", "messageId: order-1")
+REJECTED = CASES.replace("messageId: order-1, userId: ann", "messageId: order-1")
 
 
-def test_a_golden_that_becomes_a_refusal_is_told_loudly(cases: Path) -> None:
+def test_a_golden_that_becomes_a_rejection_is_told_loudly(cases: Path) -> None:
     (cases / "shop.yaml").write_text(
-        REFUSED.replace("properties: {total", "properties: {userId: 1, total")
+        REJECTED.replace("properties: {total", "properties: {userId: 1, total")
     )
-    result = bless(cases)
+    result = update(cases)
     assert result.exit_code == 0, result.output
-    assert "NOW REFUSED shop: an order\n    userId: NO_PERSON: " in result.output
+    assert "NOW REJECTED shop: an order\n    userId: NO_PERSON: " in result.output
     after = (cases / "shop.yaml").read_text()
-    assert "    refuse: [{field: userId, reason: NO_PERSON}]\n  - name: without id" in after
+    assert "    reject: [{field: userId, reason: NO_PERSON}]\n  - name: without id" in after
     assert after.partition("  - name: without id")[2] == CASES.partition("  - name: without id")[2]
     assert passes(cases)
 
 
-def test_a_refusal_that_becomes_a_golden_gets_the_layout_of_the_others(cases: Path) -> None:
+def test_a_rejection_that_becomes_a_golden_gets_the_layout_of_the_others(cases: Path) -> None:
     text = CASES.replace("messageId: order-3,", "messageId: order-3, userId: bob,")
     (cases / "shop.yaml").write_text(f"{text}\n  # The end.\n")
-    result = bless(cases)
+    result = update(cases)
     assert result.exit_code == 0, result.output
     assert "now accepted shop: nobody\n" in result.output
     assert (cases / "shop.yaml").read_text().partition("userId: bob")[2] == (
@@ -211,7 +211,7 @@ cases:
                  id: order-1, timestamp: 1772442000, attributes: {total: 5, userId: ann}}
 
   - {name: nobody, event: {type: track, event: Order Completed},
-     refuse: [{field: x, reason: Y}]}
+     reject: [{field: x, reason: Y}]}
 """
 BLOCK_BLESSED = """\
 # Ours.
@@ -249,14 +249,14 @@ cases:
                  id: order-1, timestamp: 1772442000, attributes: {total: 5, userId: ann}}
 
   - {name: nobody, event: {type: track, event: Order Completed},
-     refuse: [{field: userId, reason: NO_PERSON}]}
+     reject: [{field: userId, reason: NO_PERSON}]}
 """
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_comments_blank_lines_and_blocks_stay(cases: Path, newline: str) -> None:
     (cases / "shop.yaml").write_bytes(BLOCK.replace("\n", newline).encode())
-    result = bless(cases)
+    result = update(cases)
     assert result.exit_code == 0, result.output
     assert (cases / "shop.yaml").read_bytes().decode() == BLOCK_BLESSED.replace("\n", newline)
     assert passes(cases)
@@ -284,7 +284,7 @@ cases:
 
 def test_long_values_are_written_short_and_short_forms_stay(cases: Path) -> None:
     (cases / "shop.yaml").write_text(LONG)
-    assert bless(cases).exit_code == 0
+    assert update(cases).exit_code == 0
     after = LONG.replace("times: 400", "times: 500")
     after = after.replace(
         "{$numbered: k, count: 39}", "{$merge: [{$numbered: k, count: 39}, {k39: 39}]}"
@@ -311,7 +311,7 @@ def test_a_case_that_shares_text_with_another_is_left_alone_and_the_others_are_n
     wrong = right.replace("{type: track, userId: ann,", "{type: track, userId: eve,", 1)
     wrong = wrong.replace("reason: NO_PERSON", "reason: NOBODY")
     (cases / "shop.yaml").write_text(wrong)
-    result = bless(cases)
+    result = update(cases)
     assert result.exit_code == 2
     assert "shop.yaml: without id and time: can't be rewritten in place: it shares" in result.output
     after = (cases / "shop.yaml").read_text()
@@ -322,7 +322,7 @@ def test_what_hangs_on_the_clock_without_a_placeholder_is_told(cases: Path, over
     (overlay / "own.yaml").write_text(
         "table: default\nrows:\n  - {key: data.when, from: receivedAt, doc: When it came.}\n"
     )
-    result = bless(cases, "--overlay", overlay)
+    result = update(cases, "--overlay", overlay)
     assert result.exit_code == 2
     assert "without id and time: v1.0.body.data.when hangs on the time of receipt" in result.output
     assert (cases / "shop.yaml").read_text() == CASES
@@ -334,28 +334,28 @@ def test_a_link_out_of_the_folder_is_not_written(
     elsewhere = tmp_path / "elsewhere.yaml"
     (cases / "shop.yaml").rename(elsewhere)
     (cases / "shop.yaml").symlink_to(elsewhere)
-    result = bless(cases, "--overlay", overlay)
+    result = update(cases, "--overlay", overlay)
     assert result.exit_code == 2
     assert f"shop.yaml: is a link to {elsewhere}, out of {cases}; left alone" in result.output
     assert elsewhere.read_text() == CASES
 
 
 def test_an_overlay_needs_fixtures_of_its_own(overlay: Path) -> None:
-    result = CliRunner().invoke(main, ["bless", "--overlay", str(overlay)])
+    result = CliRunner().invoke(main, ["update", "--overlay", str(overlay)])
     assert result.exit_code == 2
     assert "--overlay needs --fixtures" in result.output
 
 
 def test_a_filter_that_matches_nothing_and_a_bad_file_exit_2(cases: Path) -> None:
-    assert "no case matches --filter" in bless(cases, "--filter", "nothing").output
+    assert "no case matches --filter" in update(cases, "--filter", "nothing").output
     (cases / "bad.yaml").write_text("family: x\ncases: 1\n")
-    result = bless(cases)
+    result = update(cases)
     assert result.exit_code == 2
     assert "bad.yaml:2: cases:" in result.output
 
 
 def test_the_suite_s_own_goldens_need_no_blessing() -> None:
-    result = CliRunner().invoke(main, ["bless", "--check"])
+    result = CliRunner().invoke(main, ["update", "--check"])
     assert result.exit_code == 0, result.output
     assert re.fullmatch(r"would rewrite 0 of \d+ cases, in 0 files\n", result.output)
 
@@ -369,10 +369,10 @@ def test_a_big_change_can_be_blessed_away_and_back(tmp_path: Path, overlay: Path
     for name in ("limits.yaml", "samples.yaml", "settings_event_id.yaml", "values.yaml"):
         (folder / name).write_bytes((FIXTURES / name).read_bytes())
     before = load_fixtures(folder)
-    assert bless(folder, "--overlay", overlay).exit_code == 0
+    assert update(folder, "--overlay", overlay).exit_code == 0
     assert passes(folder, "--overlay", overlay)
     assert not passes(folder)
-    assert bless(folder).exit_code == 0
+    assert update(folder).exit_code == 0
     assert load_fixtures(folder) == before
 
 
@@ -417,10 +417,10 @@ def test_whatever_changes_a_blessed_case_passes_and_blessing_it_again_changes_no
 
         def settle(text: str) -> str:
             file.write_text(text, "utf-8")
-            first = bless(folder)
+            first = update(folder)
             assert first.exit_code == 0, first.output
             assert passes(folder)
-            again = bless(folder)
+            again = update(folder)
             assert (again.exit_code, again.output) == (0, "rewrote 0 of 3 cases, in 0 files\n")
             return file.read_text("utf-8")
 

@@ -5,15 +5,15 @@ import java.util.List;
 import java.util.stream.Collectors;
 
 /** An event, or a request, can't be used as it is. */
-final class Refused extends RuntimeException {
+final class Rejected extends RuntimeException {
   private static final long serialVersionUID = 1;
   private final transient List<FieldViolation> violations;
 
-  Refused(List<FieldViolation> violations) {
+  Rejected(List<FieldViolation> violations) {
     super(
         violations.stream()
             .map(v -> v.getField() + ": " + v.getDescription() + " (" + v.getReason() + ")")
-            .collect(Collectors.joining("; ", "refused: ", "")));
+            .collect(Collectors.joining("; ", "rejected: ", "")));
     this.violations = violations;
   }
 

@@ -1,4 +1,4 @@
-"""``cio-conformance bless``: the goldens of cases that fail become what the tables now give."""
+"""``cio-conformance update``: the goldens of cases that fail become what the tables now give."""
 
 import difflib
 import sys
@@ -35,7 +35,7 @@ _COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @dataclass
-class _Blessing:
+class _UpdatedFile:
     """What became of a file's cases that fail."""
 
     path: Path
@@ -43,7 +43,7 @@ class _Blessing:
     after: str
     found: dict[str, Present] = field(default_factory=dict)
     """What each case that is rewritten comes to, by its name in the file."""
-    refused: dict[str, str] = field(default_factory=dict)
+    rejected: dict[str, str] = field(default_factory=dict)
     """Why each of the others can't be rewritten."""
 
 
@@ -58,7 +58,7 @@ class _Blessing:
     is_flag=True,
     help="Show the changes and write none; exit 1 where there are any.",
 )
-def bless(
+def update(
     *,
     pattern: str | None,
     fixtures: Path,
@@ -78,7 +78,7 @@ def bless(
     source = click.get_current_context().get_parameter_source("fixtures")
     if overlay and source is click.core.ParameterSource.DEFAULT:
         raise click.UsageError(
-            "--overlay needs --fixtures: by your own tables only your own cases are blessed"
+            "--overlay needs --fixtures: by your own tables only your own cases are updated"
         )
     try:
         everything = load_fixtures(fixtures)
@@ -88,32 +88,32 @@ def bless(
             raise click.UsageError("no case matches --filter")
         mappers = Mappers(overlay)
         failing = _failing(goldens, mappers, known)
-        blessings = [_blessed(path, failing, mappers) for path in sorted(fixtures.glob("*.yaml"))]
+        files = [_updated(path, failing, mappers) for path in sorted(fixtures.glob("*.yaml"))]
     except (FixtureError, TableError) as error:
         fail(error)
     troubles = 0
-    changed: list[_Blessing] = []
-    for blessing in blessings:
-        if blessing.found:
-            _show(blessing, fixtures, console())
-            changed.append(blessing)
-        for name, why in blessing.refused.items():
-            click.echo(f"cio-conformance: {blessing.path}: {name}: {why}", err=True)
+    changed: list[_UpdatedFile] = []
+    for file in files:
+        if file.found:
+            _show(file, fixtures, console())
+            changed.append(file)
+        for name, why in file.rejected.items():
+            click.echo(f"cio-conformance: {file.path}: {name}: {why}", err=True)
             troubles += 1
-    for blessing in () if only_check else changed:
+    for file in () if only_check else changed:
         try:
-            write(blessing.path, blessing.after, fixtures)
+            write(file.path, file.after, fixtures)
         except FixtureError as error:
             fail(error)
     stale = untrue_claims(
         goldens, lambda golden: mappers.of(golden.case.profile, golden.settings).tables
     )
     for claim in stale:
-        click.echo(f"stale claim, mend it by hand: {claim}")
-    cases = sum(len(blessing.found) for blessing in changed)
+        click.echo(f"stale claim, fix it by hand: {claim}")
+    cases = sum(len(file.found) for file in changed)
     did = "would rewrite" if only_check else "rewrote"
-    files = f"{len(changed)} file{'' if len(changed) == 1 else 's'}"
-    click.echo(f"{did} {cases} of {len(goldens)} cases, in {files}")
+    where = f"{len(changed)} file{'' if len(changed) == 1 else 's'}"
+    click.echo(f"{did} {cases} of {len(goldens)} cases, in {where}")
     if troubles:
         sys.exit(EXIT_TROUBLE)
     if only_check and changed:
@@ -134,11 +134,11 @@ def _failing(goldens: Sequence[Golden], mappers: Mappers, known: KnownFailures |
     return names - left_alone.keys()
 
 
-def _blessed(path: Path, failing: set[str], mappers: Mappers) -> _Blessing:
+def _updated(path: Path, failing: set[str], mappers: Mappers) -> _UpdatedFile:
     """A file with its failing cases rewritten. Raises FixtureError."""
     text = read(path)
     goldens = parse_fixtures(text, path.name)
-    blessing = _Blessing(path, text, text)
+    file = _UpdatedFile(path, text, text)
     found: dict[int, Present] = {}
     for index, golden in enumerate(goldens):
         if golden.name in failing:
@@ -146,47 +146,47 @@ def _blessed(path: Path, failing: set[str], mappers: Mappers) -> _Blessing:
             try:
                 found[index] = present(mapper, golden.case.event)
             except NoGoldenError as error:
-                blessing.refused[golden.case.name] = str(error)
+                file.rejected[golden.case.name] = str(error)
     if not found:
-        return blessing
+        return file
     try:
-        _rewrite(blessing, goldens, found, mappers)
+        _rewrite(file, goldens, found, mappers)
     except SpliceError:
         # One of them can't be: the others can, each by itself.
         for index, one in found.items():
             try:
-                _rewrite(blessing, goldens, {index: one}, mappers)
+                _rewrite(file, goldens, {index: one}, mappers)
             except SpliceError as error:
                 why = f"can't be rewritten in place: {error}; write it by hand"
-                blessing.refused[goldens[index].case.name] = why
-    return blessing
+                file.rejected[goldens[index].case.name] = why
+    return file
 
 
 def _rewrite(
-    blessing: _Blessing, goldens: Sequence[Golden], found: dict[int, Present], mappers: Mappers
+    file: _UpdatedFile, goldens: Sequence[Golden], found: dict[int, Present], mappers: Mappers
 ) -> None:
     """Take rewritten cases into a file's text. Raises SpliceError; then it is as it was."""
     names = {goldens[index].case.name: now for index, now in found.items()}
-    after = rewritten(blessing.after, dict(enumerate(goldens)), found)
-    changed = {*names, *blessing.found}
-    check(after, blessing.path.name, goldens, changed, mappers)
-    blessing.after = after
-    blessing.found |= names
+    after = rewritten(file.after, dict(enumerate(goldens)), found)
+    changed = {*names, *file.found}
+    check(after, file.path.name, goldens, changed, mappers)
+    file.after = after
+    file.found |= names
 
 
-def _show(blessing: _Blessing, folder: Path, screen: Console) -> None:
-    shown = str(blessing.path.relative_to(folder))
+def _show(file: _UpdatedFile, folder: Path, screen: Console) -> None:
+    shown = str(file.path.relative_to(folder))
     diff = difflib.unified_diff(
-        blessing.before.splitlines(), blessing.after.splitlines(), shown, shown, lineterm="", n=2
+        file.before.splitlines(), file.after.splitlines(), shown, shown, lineterm="", n=2
     )
     for line in diff:
         screen.print(Text(line, style=_COLOURS.get(line[:1], "")))
-    before = {golden.case.name: golden for golden in parse_fixtures(blessing.before, shown)}
-    for name, now in blessing.found.items():
+    before = {golden.case.name: golden for golden in parse_fixtures(file.before, shown)}
+    for name, now in file.found.items():
         golden = before[name]
-        if now.refuse and golden.case.expect:
-            screen.print(Text.assemble(("NOW REFUSED ", "bold red"), (golden.name, "bold")))
+        if now.reject and golden.case.expect:
+            screen.print(Text.assemble(("NOW REJECTED ", "bold red"), (golden.name, "bold")))
             for words in now.told:
                 screen.print(Text(f"    {words}", style="red"))
-        elif now.expect and golden.case.refuse:
+        elif now.expect and golden.case.reject:
             screen.print(Text.assemble(("now accepted ", "bold yellow"), (golden.name, "bold")))
