@@ -6,19 +6,24 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
 import pytest
 from cio_sidecar.app.config import GROUPS, Settings
 from cio_sidecar.app.settings_page import settings_page
+from cio_sidecar.customerio.encoders import Operation
 from cio_sidecar.mapping.authoring.profiles import load_profile
 from cio_sidecar.mapping.running.transforms import TRANSFORMS
 from cio_sidecar.mapping_options import MappingOptions
+
+from tests.delivery.support import entry, opened
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -196,6 +201,18 @@ def test_every_overlay_in_the_mapping_page_is_good(tmp_path: Path) -> None:
         (folder / name).write_text(text)
         result = run(f"cio-sidecar tables check {folder}")
         assert result.returncode == 0, result.stderr
+
+
+async def test_debugging_page_queries_run(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "debugging.md").read_text("utf-8")
+    queries = re.findall(r"^\$ sqlite3 cio-sidecar-data/queue\.sqlite3 '(.+)'$", page, re.MULTILINE)
+    assert len(queries) == 4
+    message_id = "01KJPY44HR4TFF59TDWH9EDD1R"
+    with opened(tmp_path / "queue.sqlite3") as queue:
+        await queue.put([entry(message_id, Operation("p:1", b"{}", 0, b""))])
+    with closing(sqlite3.connect(tmp_path / "queue.sqlite3")) as db:
+        shown = [db.execute(query).fetchall() for query in queries]
+    assert all(shown[:3])
 
 
 def test_every_metric_is_in_the_operations_page() -> None:
