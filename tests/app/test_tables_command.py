@@ -78,7 +78,10 @@ def test_show_without_a_name_shows_every_table() -> None:
 def test_show_names_the_tables_there_are_when_asked_for_another() -> None:
     result = tables("show", "pages")
     assert result.exit_code == 2
-    assert "no table 'pages'; there are alias, default, delivery_metric, device," in result.output
+    assert (
+        "unknown table 'pages': expected one of alias, default, delivery_metric, device,"
+        in result.output
+    )
 
 
 def test_diff_shows_what_is_added_replaced_and_removed(overlay: Path) -> None:
