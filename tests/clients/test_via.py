@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 from tests.conformance.support import invoke
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = Path(cio_conformance.__file__).parent / "schemas" / "report.schema.json"
+SCHEMA = Path(cio_conformance.__file__).parent / "cases" / "schemas" / "report.schema.json"
 
 CASES = """
 family: toy
