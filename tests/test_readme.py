@@ -223,15 +223,18 @@ def test_every_metric_is_in_the_operations_page() -> None:
 
 
 def test_every_link_into_the_repository_leads_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    top = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+    for page in [*top, *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_the_make_targets_that_the_readme_names_exist() -> None:
+def test_make_targets_that_the_pages_name_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for named in re.findall(r"`make ([a-z-]+)", README):
-        assert shlex.quote(named) in targets
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for named in re.findall(r"(?:`|\$ )make ([a-z-]+)", page.read_text("utf-8")):
+            assert shlex.quote(named) in targets, f"{page.name} names make {named}"
 
 
 def test_every_setting_that_changes_the_mapping_is_in_the_page_of_the_profile() -> None:

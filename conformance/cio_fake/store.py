@@ -84,7 +84,7 @@ class Store:
             self.delete(who)
 
     def unsuppress(self, who: Identifier) -> None:
-        """Heed a person's identifiers again; what was removed stays so."""
+        """Accept a person's identifiers again; what was removed stays removed."""
         self.people.unsuppress(who)
 
     def merge(self, primary: Identifier, secondary: Identifier, now: float) -> None:

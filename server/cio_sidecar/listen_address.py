@@ -24,8 +24,7 @@ _OWNER_ALONE: Final = 0o177
 """The umask that leaves reading and writing to the owner."""
 
 _NOT_SHARED: Final = (
-    "it is in use by what doesn't share it, or by another user, with whom it can't be shared: give "
-    "another one"
+    "it is in use by a process that does not share it or has another user: set another address"
 )
 
 

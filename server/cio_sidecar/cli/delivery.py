@@ -277,9 +277,7 @@ def purge(target: Target, as_json: bool, yes: bool, every: bool, **given: Any) -
     request = delivery_pb2.PurgeDeadLettersRequest(filter=_chosen(every, given), all=every)
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
-            fail(
-                "purge removes events permanently: give --yes where nobody can be asked", EXIT_USAGE
-            )
+            fail("purge removes events permanently: without a terminal, pass --yes", EXIT_USAGE)
         which = "every dead letter" if every else "the dead letters that these options find"
         click.confirm(f"Permanently remove {which}?", abort=True, err=True)
     with calling(target) as stub:

@@ -256,7 +256,7 @@ _DISPLACED: Final = Problem(
 _NO_PERSON: Final = Problem(
     "person",
     "NO_PERSON",
-    "the event belongs to nobody: give userId, an email address in traits or context.traits, or "
+    "the event has no person: give userId, an email address in traits or context.traits, or "
     "anonymousId",
 )
 _FIELD_TYPES: Final = (

@@ -56,7 +56,7 @@ class Problem(NamedTuple):
 def check_person(key: str, person: Any) -> list[Problem]:
     """Check a person's identifier: its type and size, and that it can stand in a path."""
     if person is None:
-        return [Problem(key, "REQUIRED", f"Customer.io identifies nobody without an {key}")]
+        return [Problem(key, "REQUIRED", f"a person needs an {key}")]
     if person.__class__ is not str or not person or person.isspace():
         what = "expected text that is not blank: add a transform to the row"
         return [Problem(key, "WRONG_TYPE", what)]

@@ -37,7 +37,7 @@ class DeliveryServiceStub:
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or a disk error).
     """
 
     def __init__(self, channel):
@@ -105,7 +105,7 @@ class DeliveryServiceServicer:
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or a disk error).
     """
 
     def GetStats(self, request, context):
@@ -252,7 +252,7 @@ class DeliveryService:
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or a disk error).
     """
 
     @staticmethod

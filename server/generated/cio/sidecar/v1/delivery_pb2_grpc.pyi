@@ -38,7 +38,7 @@ class DeliveryServiceStub:
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or a disk error).
     """
 
     @_typing.overload
@@ -94,7 +94,7 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or a disk error).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -146,7 +146,7 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
     Codes: INVALID_ARGUMENT (a field of the request can't be used; details hold a
     google.rpc.BadRequest and a google.rpc.ErrorInfo), NOT_FOUND,
     RESOURCE_EXHAUSTED (ReplayDeadLetters: the queue is full; details hold a
-    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or the disk rejected).
+    google.rpc.RetryInfo), UNAVAILABLE (shutting down, or a disk error).
     """
 
     @_abc_1.abstractmethod

@@ -33,7 +33,7 @@ class IngestServiceStub:
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk rejected the write; nothing was accepted: send again).
+    down, or a disk error; nothing was accepted: send again).
     """
 
     def __init__(self, channel):
@@ -67,7 +67,7 @@ class IngestServiceServicer:
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk rejected the write; nothing was accepted: send again).
+    down, or a disk error; nothing was accepted: send again).
     """
 
     def Send(self, request, context):
@@ -128,7 +128,7 @@ class IngestService:
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk rejected the write; nothing was accepted: send again).
+    down, or a disk error; nothing was accepted: send again).
     """
 
     @staticmethod

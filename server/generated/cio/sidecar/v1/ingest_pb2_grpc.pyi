@@ -34,7 +34,7 @@ class IngestServiceStub:
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk rejected the write; nothing was accepted: send again).
+    down, or a disk error; nothing was accepted: send again).
     """
 
     @_typing.overload
@@ -62,7 +62,7 @@ class IngestServiceAsyncStub(IngestServiceStub):
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk rejected the write; nothing was accepted: send again).
+    down, or a disk error; nothing was accepted: send again).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -86,7 +86,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     google.rpc.BadRequest and a google.rpc.ErrorInfo), RESOURCE_EXHAUSTED (the
     queue is full; details hold a google.rpc.RetryInfo. Without details: the
     message is over 16 MiB, and trying again is of no use), UNAVAILABLE (shutting
-    down, or the disk rejected the write; nothing was accepted: send again).
+    down, or a disk error; nothing was accepted: send again).
     """
 
     @_abc_1.abstractmethod
