@@ -112,7 +112,7 @@ def delivery_check(
             "paused",
             now - paused_seconds,
             healthy=False,
-            message="paused by an operator; events are accepted and kept",
+            message="paused by an operator; accepted events are kept",
             what_to_do="Run cio-sidecar delivery resume.",
         )
     if hold is None:
@@ -124,7 +124,7 @@ def delivery_check(
         "on_hold",
         now - hold.seconds,
         healthy=False,
-        message=f"{hold.why}; events are accepted and kept",
+        message=f"{hold.why}; accepted events are kept",
         what_to_do=_WHAT_TO_DO[hold.reason],
         details={
             "reason": hold.reason.value,

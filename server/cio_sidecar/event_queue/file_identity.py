@@ -74,9 +74,9 @@ def _identity(found: os.stat_result) -> _Identity:
 
 def _gone(path: Path | str, what: str) -> QueueError:
     return QueueError(
-        f"{path} {what} while the sidecar runs: put it back, or restart the sidecar with a data "
-        "directory that stays (CIO_DATA_DIR). Events accepted before are delivered from the open "
-        "file; those that still wait when the sidecar stops are only in that file"
+        f"{path} {what} while the sidecar runs: put it back, or restart the sidecar with a "
+        "persistent data directory (CIO_DATA_DIR). Events accepted before are delivered from the "
+        "open file; those that still wait when the sidecar stops are only in that file"
     )
 
 
